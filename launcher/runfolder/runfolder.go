@@ -45,11 +45,19 @@ type Spec struct {
 	Generations map[string]int `json:"generations"` // unit id -> generation that the launcher opened
 }
 
+// Event kinds.
+const (
+	KindStarted  = "started"  // the job runs
+	KindProgress = "progress" // running totals of a step
+	KindStep     = "step"     // a step ended; Result is set
+	KindLog      = "log"
+)
+
 // Event is one line of events.jsonl.
 type Event struct {
 	Seq  int64     `json:"seq"` // from 1, ascending within a file
 	Time time.Time `json:"time"`
-	Kind string    `json:"kind"` // started, progress, step, log
+	Kind string    `json:"kind"`
 	Step string    `json:"step,omitempty"`
 	StepCounts
 	Result  *StepResult `json:"result,omitempty"` // kind step: how the step ended

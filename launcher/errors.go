@@ -1,0 +1,38 @@
+package launcher
+
+import "fmt"
+
+// Code is a machine-readable error code that crosses the API.
+type Code string
+
+// The codes that the launcher itself answers with.
+const (
+	CodePipelineNotFound Code = "PIPELINE_NOT_FOUND"
+	CodeInvalidPipeline  Code = "INVALID_PIPELINE"
+	CodeInvalidParameter Code = "INVALID_PARAMETER"
+	CodeRunNotFound      Code = "RUN_NOT_FOUND"
+	CodeNotConfigured    Code = "INTEGRATION_NOT_CONFIGURED"
+	CodeLost             Code = "LOST"
+	CodeTimeout          Code = "TIMEOUT"
+	CodeInternal         Code = "INTERNAL"
+)
+
+// Error is the one error type that crosses the API. Message is for the user and holds
+// neither internals nor secrets; Problems are single lines of a refused document.
+type Error struct {
+	Code     Code
+	Message  string
+	Problems []string
+	Err      error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %v", e.Message, e.Err)
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,136 @@
+package launcher
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"cloud.google.com/go/civil"
+
+	"github.com/cloudact/convergence/launcher/runfolder"
+)
+
+// Event kinds.
+const (
+	kindRun        = "run"
+	kindStep       = "step"
+	kindGeneration = "generation"
+)
+
+// runPayload is what run events carry; each field is set by the event that knows it.
+type runPayload struct {
+	PipelineID string            `json:"pipeline_id,omitempty"`
+	Trigger    string            `json:"trigger_type,omitempty"`
+	TriggerBy  string            `json:"trigger_by,omitempty"`
+	KeyID      string            `json:"org_api_key_id,omitempty"`
+	UserID     string            `json:"user_id,omitempty"`
+	RunDate    civil.Date        `json:"run_date,omitzero"`
+	Params     map[string]string `json:"parameters,omitempty"`
+	Code       string            `json:"code,omitempty"`
+	Error      string            `json:"error,omitempty"`
+	Steps      []Step            `json:"steps,omitempty"`
+}
+
+// newEvent makes an event whose ID is a function of what it says, so that appending it
+// twice is appending it once.
+func newEvent(r Run, kind, step string, state State, seq int64, payload any, at time.Time) (Event, error) {
+	b, err := json.Marshal(payload)
+	if err != nil {
+		return Event{}, fmt.Errorf("encode %s event: %w", kind, err)
+	}
+	id := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d/%s/%s/%s/%d", r.ID, r.Attempt, r.Epoch, step, kind, state, seq))
+	return Event{
+		ID: hex.EncodeToString(id[:])[:32], RunID: r.ID, Org: r.Org, Attempt: r.Attempt, Epoch: r.Epoch,
+		Seq: seq, Kind: kind, Step: step, State: state, Payload: b, Time: at.UTC(),
+	}, nil
+}
+
+// rank orders what events say about one thing: later attempts, then later epochs, then
+// later states win, whatever order they are read in.
+func (e Event) rank() [4]int64 {
+	return [4]int64{int64(e.Attempt), int64(e.Epoch), int64(ranks[e.State]), e.Seq}
+}
+
+// Reduce folds the events of one run. Order, repetition and delay of events do not
+// matter. It returns false when there is none.
+func Reduce(events []Event) (Run, bool, error) {
+	if len(events) == 0 {
+		return Run{}, false, nil
+	}
+	events = slices.Clone(events)
+	slices.SortStableFunc(events, func(a, b Event) int {
+		ra, rb := a.rank(), b.rank()
+		return slices.Compare(ra[:], rb[:])
+	})
+	r := Run{ID: events[0].RunID, Org: events[0].Org}
+	steps := map[string]*StepRun{}
+	for _, e := range events {
+		var err error
+		switch e.Kind {
+		case kindRun:
+			err = r.apply(e, steps)
+		case kindStep:
+			err = applyStep(e, steps)
+		}
+		if err != nil {
+			return Run{}, false, fmt.Errorf("event %s of run %s: %w", e.ID, e.RunID, err)
+		}
+	}
+	for _, s := range steps {
+		if r.State.Terminal() && s.State == Pending {
+			s.State = Skipped
+		}
+		r.Steps = append(r.Steps, *s)
+	}
+	slices.SortFunc(r.Steps, func(a, b StepRun) int { return a.Index - b.Index })
+	return r, true, nil
+}
+
+func (r *Run) apply(e Event, steps map[string]*StepRun) error {
+	var p runPayload
+	if err := json.Unmarshal(e.Payload, &p); err != nil {
+		return err
+	}
+	r.Attempt, r.Epoch, r.State = e.Attempt, e.Epoch, e.State
+	switch {
+	case e.State == Pending:
+		r.PipelineID, r.Trigger, r.TriggerBy, r.KeyID, r.UserID = p.PipelineID, p.Trigger, p.TriggerBy, p.KeyID, p.UserID
+		r.RunDate, r.Params = p.RunDate, p.Params
+		if r.Start.IsZero() || e.Time.Before(r.Start) {
+			r.Start = e.Time
+		}
+	case e.State.Terminal():
+		r.End, r.Code, r.Error = e.Time, p.Code, p.Error
+	}
+	for i, s := range p.Steps {
+		if steps[s.ID] == nil {
+			steps[s.ID] = &StepRun{State: Pending, StepResult: runfolder.StepResult{Step: s.ID, Type: s.Type, Table: s.Table, Index: i}}
+		}
+	}
+	return nil
+}
+
+func applyStep(e Event, steps map[string]*StepRun) error {
+	s := steps[e.Step]
+	if s == nil {
+		s = &StepRun{}
+		steps[e.Step] = s
+	}
+	var result runfolder.StepResult
+	if err := json.Unmarshal(e.Payload, &result); err != nil {
+		return err
+	}
+	index, kind, table := s.Index, s.Type, s.Table
+	s.StepResult, s.State = result, e.State
+	s.Step, s.Index = e.Step, index
+	if s.Type == "" {
+		s.Type = kind
+	}
+	if s.Table == "" {
+		s.Table = table
+	}
+	return nil
+}
