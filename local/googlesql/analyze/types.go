@@ -61,12 +61,17 @@ type Param struct {
 }
 
 // Options says against what a statement is analysed. A nil Catalog has no
-// tables. Params are all named or all positional.
+// tables. Params are all named or all positional. Location is the name used in
+// "not found" messages, US when empty. Line and Col say where the statement
+// starts in its script, one-based; zero means at its beginning.
 type Options struct {
 	DefaultProject string
 	DefaultDataset string
 	Catalog        Catalog
 	Params         []Param
+	Location       string
+	Line           int
+	Col            int
 }
 
 // Kind is a statement type under the name BigQuery reports as statementType.
@@ -167,6 +172,7 @@ type Statement struct {
 	SQL string
 
 	tables map[string]*Table
+	views  map[string]*Statement
 	node   googlesql.ResolvedStatementNode
 	params []Param
 	keep   any
@@ -182,9 +188,12 @@ func (s *Statement) Params() []Param { return s.params }
 // resolver knows it under; nil when there is none.
 func (s *Statement) TableByID(id string) *Table { return s.tables[id] }
 
+// ViewByID is the analysed query of a view under the same name as TableByID;
+// nil when the table is not a view.
+func (s *Statement) ViewByID(id string) *Statement { return s.views[id] }
+
 // StatementText is one statement of a script: the text between its boundaries
-// without the closing semicolon, where it starts, and its construct as the
-// parser names it.
+// without the closing semicolon, and where it starts (Line and Col one-based).
 type StatementText struct {
 	SQL    string
 	Offset int
