@@ -20,14 +20,23 @@ func (f *follower) openGenerations(ctx context.Context) (map[string]int, error) 
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	opened := make(map[string]int, len(ids))
+	events := make([]Event, 0, len(ids))
 	for _, u := range f.plan.Units {
 		g, err := f.open(ctx, u, max(known[u.ID], 1))
 		if err != nil {
 			return nil, fmt.Errorf("open a generation of step %s: %w", u.Step, err)
 		}
 		opened[u.ID] = g
+		e, err := newEvent(f.base, kindGeneration, u.ID, Pending, int64(g), struct{}{}, f.l.cfg.Now())
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
 	}
-	return opened, f.record(ctx, kindGeneration, "", Pending, opened)
+	if err := f.l.cfg.Store.Append(ctx, events...); err != nil {
+		return nil, fmt.Errorf("record generations: %w", err)
+	}
+	return opened, nil
 }
 
 // open probes up from a generation that events name: the register knows better, because
@@ -44,7 +53,7 @@ func (f *follower) open(ctx context.Context, u Unit, from int) (int, error) {
 		if claim.Value != u.Hash {
 			continue
 		}
-		published, err := f.l.cfg.Register.Published(ctx, Dataset(f.base.Org, f.l.cfg.Env), u.ID, g)
+		published, err := f.l.cfg.Register.Published(ctx, u.ID, g)
 		if err != nil {
 			return 0, err
 		}

@@ -119,7 +119,7 @@ type Filter struct {
 // a unit's generation committed.
 type Register interface {
 	Acquire(ctx context.Context, name, owner, value string) (Claim, error)
-	Published(ctx context.Context, dataset, unit string, generation int) (bool, error)
+	Published(ctx context.Context, unit string, generation int) (bool, error)
 }
 
 // Claim is the answer of a register: who holds the name, and what was stored with it.

@@ -17,7 +17,7 @@ import (
 const (
 	kindRun        = "run"
 	kindStep       = "step"
-	kindGeneration = "generation"
+	kindGeneration = "generation" // Step is the unit's id, Seq the generation that was opened
 )
 
 // runPayload is what run events carry; each field is set by the event that knows it.

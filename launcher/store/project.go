@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/cloudact/convergence/launcher"
+)
+
+const maxErrorLength = 1000
+
+type runRow struct {
+	RunID      string                 `bigquery:"pipeline_logging_id"`
+	OrgSlug    string                 `bigquery:"org_slug"`
+	PipelineID string                 `bigquery:"pipeline_id"`
+	Status     string                 `bigquery:"status"`
+	Trigger    string                 `bigquery:"trigger_type"`
+	TriggerBy  string                 `bigquery:"trigger_by"`
+	UserID     bigquery.NullString    `bigquery:"user_id"`
+	KeyID      bigquery.NullString    `bigquery:"org_api_key_id"`
+	Start      time.Time              `bigquery:"start_time"`
+	End        bigquery.NullTimestamp `bigquery:"end_time"`
+	DurationMS bigquery.NullInt64     `bigquery:"duration_ms"`
+	RunDate    bigquery.NullDate      `bigquery:"run_date"`
+	Parameters string                 `bigquery:"parameters"`
+	Metadata   string                 `bigquery:"run_metadata"`
+	Error      bigquery.NullString    `bigquery:"error_message"`
+}
+
+type stepRow struct {
+	StepID     string                 `bigquery:"step_logging_id"`
+	OrgSlug    string                 `bigquery:"org_slug"`
+	RunID      string                 `bigquery:"pipeline_logging_id"`
+	Name       string                 `bigquery:"step_name"`
+	Type       string                 `bigquery:"step_type"`
+	Index      int64                  `bigquery:"step_index"`
+	Status     string                 `bigquery:"status"`
+	Start      time.Time              `bigquery:"start_time"`
+	End        bigquery.NullTimestamp `bigquery:"end_time"`
+	DurationMS bigquery.NullInt64     `bigquery:"duration_ms"`
+	Rows       bigquery.NullInt64     `bigquery:"rows_processed"`
+	Error      bigquery.NullString    `bigquery:"error_message"`
+	Metadata   string                 `bigquery:"metadata"`
+}
+
+// Project replaces the rows of the given runs in org_meta_pipeline_runs and of their
+// steps in org_meta_step_logs in one transaction: two projectors conflict, so they
+// cannot double a row.
+func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
+	ids := make([]string, len(runs))
+	var runRows []runRow
+	var stepRows []stepRow
+	oldest := s.cfg.Now()
+	for i, r := range runs {
+		ids[i] = r.ID
+		if r.Start.Before(oldest) {
+			oldest = r.Start
+		}
+		row, err := projectRun(r)
+		if err != nil {
+			return err
+		}
+		runRows = append(runRows, row)
+		steps, err := projectSteps(r)
+		if err != nil {
+			return err
+		}
+		stepRows = append(stepRows, steps...)
+	}
+	return s.execute(ctx, "project.sql",
+		bigquery.QueryParameter{Name: "ids", Value: ids}, bigquery.QueryParameter{Name: "since", Value: oldest.AddDate(0, 0, -1)},
+		bigquery.QueryParameter{Name: "runs", Value: runRows}, bigquery.QueryParameter{Name: "steps", Value: stepRows})
+}
+
+func projectRun(r launcher.Run) (runRow, error) {
+	params := r.Params
+	if params == nil {
+		params = map[string]string{}
+	}
+	parameters, err := json.Marshal(params)
+	if err != nil {
+		return runRow{}, fmt.Errorf("encode parameters of run %s: %w", r.ID, err)
+	}
+	metadata, err := json.Marshal(map[string]any{"attempt": r.Attempt, "epoch": r.Epoch, "code": r.Code})
+	if err != nil {
+		return runRow{}, fmt.Errorf("encode metadata of run %s: %w", r.ID, err)
+	}
+	return runRow{
+		RunID: r.ID, OrgSlug: r.Org, PipelineID: r.PipelineID, Status: string(r.State), Trigger: r.Trigger, TriggerBy: r.TriggerBy,
+		UserID: nullString(r.UserID), KeyID: nullString(r.KeyID), Start: r.Start, End: nullTime(r.End), DurationMS: duration(r.Start, r.End),
+		RunDate: nullDate(r.RunDate), Parameters: string(parameters), Metadata: string(metadata), Error: nullString(clip(r.Error)),
+	}, nil
+}
+
+// projectSteps leaves out steps that have not started: their start time is unknown.
+func projectSteps(r launcher.Run) ([]stepRow, error) {
+	var rows []stepRow
+	for _, step := range r.Steps {
+		start := step.Start
+		if start.IsZero() {
+			start = r.End
+		}
+		if start.IsZero() {
+			continue
+		}
+		metadata, err := json.Marshal(step.StepResult)
+		if err != nil {
+			return nil, fmt.Errorf("encode step %s of run %s: %w", step.Step, r.ID, err)
+		}
+		row := stepRow{
+			StepID: fmt.Sprintf("%s-%d", r.ID, step.Index), OrgSlug: r.Org, RunID: r.ID, Name: step.Step, Type: step.Type,
+			Index: int64(step.Index), Status: string(step.State), Start: start, End: nullTime(step.End), DurationMS: duration(start, step.End),
+			Error: nullString(clip(step.Error)), Metadata: string(metadata),
+		}
+		if step.State == launcher.Completed {
+			row.Rows = bigquery.NullInt64{Int64: step.Published, Valid: true}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func nullString(s string) bigquery.NullString {
+	return bigquery.NullString{StringVal: s, Valid: s != ""}
+}
+
+func nullTime(t time.Time) bigquery.NullTimestamp {
+	return bigquery.NullTimestamp{Timestamp: t, Valid: !t.IsZero()}
+}
+
+func duration(start, end time.Time) bigquery.NullInt64 {
+	return bigquery.NullInt64{Int64: end.Sub(start).Milliseconds(), Valid: !end.IsZero() && !start.IsZero()}
+}
+
+func clip(s string) string {
+	if len(s) > maxErrorLength {
+		return s[:maxErrorLength]
+	}
+	return s
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/cloudact/convergence/launcher"
+)
+
+const (
+	ownerLabel  = "owner"
+	valueLabel  = "value"
+	maxOrdinals = 3
+)
+
+// Acquire creates the name as a job of that id: a second jobs.insert with the same id in
+// the same project and location is refused, so that exactly one caller wins. Owner and
+// value are labels: lower-case letters, digits, dashes, at most 63.
+func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launcher.Claim, error) {
+	sum := sha256.Sum256([]byte(name))
+	id := "reg_" + hex.EncodeToString(sum[:])[:40]
+	text, err := s.statement("register.sql")
+	if err != nil {
+		return launcher.Claim{}, err
+	}
+	q := s.cfg.Client.Query(text)
+	q.JobIDConfig = bigquery.JobIDConfig{JobID: id, Location: s.cfg.Location}
+	q.Labels = map[string]string{ownerLabel: owner, valueLabel: value}
+	_, err = q.Run(ctx)
+	if err == nil {
+		return launcher.Claim{Won: true, Owner: owner, Value: value}, nil
+	}
+	if !isStatus(err, http.StatusConflict) {
+		return launcher.Claim{}, fmt.Errorf("acquire %s: %w", name, err)
+	}
+	return s.holder(ctx, name, id, owner)
+}
+
+// holder reads who created the name. The client retries an insert whose answer was lost
+// and is then told that the job exists: a job that carries our own owner is ours.
+func (s *Store) holder(ctx context.Context, name, id, owner string) (launcher.Claim, error) {
+	job, err := s.cfg.Client.JobFromIDLocation(ctx, id, s.cfg.Location)
+	if err != nil {
+		return launcher.Claim{}, fmt.Errorf("read holder of %s: %w", name, err)
+	}
+	config, err := job.Config()
+	if err != nil {
+		return launcher.Claim{}, fmt.Errorf("read holder of %s: %w", name, err)
+	}
+	q, ok := config.(*bigquery.QueryConfig)
+	if !ok {
+		return launcher.Claim{}, fmt.Errorf("read holder of %s: job %s is not a query", name, id)
+	}
+	claim := launcher.Claim{Owner: q.Labels[ownerLabel], Value: q.Labels[valueLabel]}
+	claim.Won = claim.Owner == owner
+	return claim, nil
+}
+
+// Published reports whether the publish job of a unit's generation committed under one
+// of its ordinals.
+func (s *Store) Published(ctx context.Context, unit string, generation int) (bool, error) {
+	for ordinal := range maxOrdinals {
+		id := fmt.Sprintf("pub_%s_%s_%d", unit, strconv.Itoa(generation), ordinal)
+		job, err := s.cfg.Client.JobFromIDLocation(ctx, id, s.cfg.Location)
+		if isStatus(err, http.StatusNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read publish job %s: %w", id, err)
+		}
+		if status := job.LastStatus(); status != nil && status.Done() && status.Err() == nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}

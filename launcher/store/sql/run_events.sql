@@ -1,0 +1,11 @@
+SELECT e.event_id, e.run_id, e.org_slug, e.attempt, e.epoch, e.seq, e.kind,
+  COALESCE(e.step, '') AS step, COALESCE(e.state, '') AS state, COALESCE(TO_JSON_STRING(e.payload), '{}') AS payload, e.created_at
+FROM `{{.Dataset}}.org_meta_run_events` AS e
+JOIN (
+  SELECT run_id, MIN(created_at) AS started
+  FROM `{{.Dataset}}.org_meta_run_events`
+  WHERE org_slug = @org AND created_at >= @since
+  GROUP BY run_id
+) AS r ON r.run_id = e.run_id
+WHERE e.org_slug = @org AND e.created_at >= @since
+ORDER BY r.started DESC, e.run_id
