@@ -1,0 +1,295 @@
+// Package daemon runs the embedded cloud as one server process per data directory and hands its addresses
+// to the programs that need it, starting the process when there is none and again when it has died.
+// It knows the embedded warehouse and the embedded KMS and nothing else of this module: neither who
+// its clients are nor what they store. It reads no environment and never ends the process it runs in.
+//
+// Which process is the server is decided by a lock on server.lock, held for life; where it listens is told
+// by server.json; who needs it is told by shared locks on clients.lock. All three are released by the
+// kernel when a process dies, however it dies.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"github.com/cloudact/convergence/local/kms"
+)
+
+const (
+	// FormatVersion is the layout of a data directory; a directory of any other is refused.
+	FormatVersion = 1
+
+	// DefaultIdle is how long a server outlives its last client.
+	DefaultIdle = 60 * time.Second
+
+	lockWait      = 3 * time.Second
+	shutdownGrace = 5 * time.Second
+	maxTick       = time.Second
+	minTick       = 10 * time.Millisecond
+
+	// instancePath answers with the server's instance id, so that a client never takes a stranger
+	// that has inherited the port for the server.
+	instancePath = "/_convergence/instance"
+)
+
+var (
+	// ErrRunning says that another process serves the directory.
+	ErrRunning = errors.New("a server is already running on this data directory")
+	// ErrFormat says that the directory was written by a release with another layout.
+	ErrFormat = errors.New("unsupported data directory format")
+	// ErrVanished says that the directory was removed under the running server.
+	ErrVanished = errors.New("the data directory has vanished")
+	// ErrProduction says that the embedded cloud was asked to be the production warehouse.
+	ErrProduction = errors.New("the embedded cloud is not a production warehouse: configure Google Cloud endpoints instead")
+)
+
+// Warehouse is an open warehouse; the server closes it.
+type Warehouse interface {
+	Handler() http.Handler
+	Close() error
+}
+
+// ServeOptions says what to serve and where. Dir and OpenWarehouse are required.
+type ServeOptions struct {
+	Dir string
+	// Addr and KMSAddr are host:port. Empty, or port 0, is the port of the previous server of this
+	// directory if that is free, else any free one; an empty host is 127.0.0.1.
+	Addr, KMSAddr string
+	// Keys are the resource names of crypto keys that exist once the server listens.
+	Keys []string
+	// Stay keeps the server running without clients.
+	Stay bool
+	// Idle is how long the server outlives its last client; 0 is DefaultIdle.
+	Idle time.Duration
+	// Environment is the name of the deployment; "production" is refused.
+	Environment string
+	// OpenWarehouse opens the warehouse file at path, creating it if needed.
+	OpenWarehouse func(ctx context.Context, path string) (Warehouse, error)
+	// Log receives the server's messages; nil discards them.
+	Log *slog.Logger
+}
+
+// Serve is the server process: it blocks until ctx ends or no client has been there for a while (nil),
+// or until it cannot go on (an error). It sets the umask of the process, so that no file of the
+// directory is readable by other users. ErrRunning is returned if another process serves the directory.
+func Serve(ctx context.Context, o ServeOptions) error {
+	if o.Environment == "production" {
+		return ErrProduction
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	unix.Umask(0o077)
+	dir, err := prepareDir(o.Dir)
+	if err != nil {
+		return err
+	}
+	// Opened first and so closed last: a client let in by this lock finds server.lock free.
+	clients, err := openLock(dir, clientsLock)
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+	lock, err := lockServer(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s, err := start(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	w := watch{dir: dir, lock: lock, clients: clients, idle: o.Idle, stay: o.Stay}
+	err = s.run(ctx, w)
+	return errors.Join(err, s.stop())
+}
+
+// lockServer takes server.lock. It waits a little, because clients that look whether the lock is free,
+// and a server that is just leaving, hold it for a moment.
+func lockServer(ctx context.Context, dir string) (*os.File, error) {
+	f, err := openLock(dir, serverLock)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(lockWait)
+	for {
+		ok, err := tryLock(f, unix.LOCK_EX)
+		if ok {
+			return f, nil
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if rec, err := readRecord(dir); (err == nil && rec.answers(ctx)) || time.Now().After(deadline) {
+			f.Close()
+			return nil, fmt.Errorf("serving %s: %w (pid %d)", dir, ErrRunning, rec.PID)
+		}
+		if err := pause(ctx, pollInterval); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("serving %s: %w", dir, err)
+		}
+	}
+}
+
+// server is a running pair of listeners over the files of one directory.
+type server struct {
+	http      *http.Server
+	grpc      *grpc.Server
+	warehouse Warehouse
+	failed    chan error
+	log       *slog.Logger
+}
+
+func start(ctx context.Context, dir string, o ServeOptions) (*server, error) {
+	prev, err := readRecord(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	keys, err := kms.Open(filepath.Join(dir, keyFile))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range o.Keys {
+		if err := keys.EnsureKey(name); err != nil {
+			return nil, err
+		}
+	}
+	wh, err := o.OpenWarehouse(ctx, filepath.Join(dir, warehouseFile))
+	if err != nil {
+		return nil, fmt.Errorf("opening the warehouse in %s: %w", dir, err)
+	}
+	s := &server{warehouse: wh, failed: make(chan error, 2), log: o.Log}
+	if err := s.listen(dir, o, keys, prev); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// listen opens both ports, serves on them, and then publishes the addresses.
+func (s *server) listen(dir string, o ServeOptions, keys *kms.Server, prev record) error {
+	bq, err := listen(o.Addr, prev.bigQueryAddr())
+	if err != nil {
+		return fmt.Errorf("listening for BigQuery clients: %w", err)
+	}
+	rpc, err := listen(o.KMSAddr, prev.KMSAddr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for KMS clients: %w", err), bq.Close())
+	}
+	rec := record{
+		FormatVersion: FormatVersion,
+		Instance:      rand.Text(),
+		PID:           os.Getpid(),
+		StartTime:     time.Now().UTC(),
+		BigQueryURL:   "http://" + bq.Addr().String(),
+		KMSAddr:       rpc.Addr().String(),
+	}
+	s.http = &http.Server{
+		Handler:           withInstance(rec.Instance, s.warehouse.Handler()),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
+	}
+	s.grpc = grpc.NewServer()
+	keys.Register(s.grpc)
+	go func() { s.failed <- s.http.Serve(bq) }()
+	go func() { s.failed <- s.grpc.Serve(rpc) }()
+	if err := writeRecord(dir, rec); err != nil {
+		return err
+	}
+	o.Log.Info("embedded cloud is listening", "dir", dir, "bigquery", rec.BigQueryURL, "kms", rec.KMSAddr)
+	return nil
+}
+
+// run blocks until the server should stop.
+func (s *server) run(ctx context.Context, w watch) error {
+	tick := time.NewTicker(max(minTick, min(maxTick, w.idle/4)))
+	defer tick.Stop()
+	w.lastBusy = time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			s.log.Info("embedded cloud is stopping", "reason", context.Cause(ctx))
+			return nil
+		case err := <-s.failed:
+			return fmt.Errorf("serving the embedded cloud: %w", err)
+		case <-tick.C:
+			leave, err := w.shouldLeave()
+			if err != nil {
+				return err
+			}
+			if leave {
+				s.log.Info("embedded cloud is stopping", "reason", "no clients", "idle", w.idle)
+				return nil
+			}
+		}
+	}
+}
+
+// stop lets calls under way finish for a moment, then closes everything.
+func (s *server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+	defer cancel()
+	var errs []error
+	if s.http != nil {
+		if err := s.http.Shutdown(ctx); err != nil {
+			errs = append(errs, s.http.Close())
+		}
+		hard := time.AfterFunc(shutdownGrace, s.grpc.Stop)
+		s.grpc.GracefulStop()
+		hard.Stop()
+	}
+	if err := s.warehouse.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("closing the warehouse: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func withInstance(id string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != instancePath {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, id) // a client that is gone needs no answer
+	})
+}
+
+// listen opens want. Without a port in want it prefers the port of prev, so that clients find a
+// restarted server where they know it.
+func listen(want, prev string) (net.Listener, error) {
+	host, port := "", ""
+	if want != "" {
+		var err error
+		if host, port, err = net.SplitHostPort(want); err != nil {
+			return nil, fmt.Errorf("address %q is not host:port: %w", want, err)
+		}
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if port != "" && port != "0" {
+		return net.Listen("tcp", net.JoinHostPort(host, port))
+	}
+	if _, prevPort, err := net.SplitHostPort(prev); err == nil {
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, prevPort)); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
+}
