@@ -1,0 +1,138 @@
+package plan
+
+import (
+	"context"
+	"time"
+
+	"cloud.google.com/go/civil"
+
+	"github.com/cloudact/convergence/configs"
+)
+
+// Deps are what a Planner plans with. SQL may be nil: then SQL is not analysed.
+type Deps struct {
+	Catalog    *configs.Catalog
+	Processors configs.Processors
+	SQL        configs.SQLChecker
+}
+
+// Request asks for a plan of one document for one run.
+type Request struct {
+	Source         configs.File
+	Org            string
+	Env            string
+	Project        string
+	Dataset        string
+	Location       string
+	RunID          string
+	Params         map[string]string // run parameters; date, start_date and end_date may be among them
+	Start, End     civil.Date        // inclusive; both zero: from Params or the document, else yesterday UTC
+	Now            time.Time         // start of the run
+	AdminEmail     string            // "" when unknown
+	ProjectID      string            // of the integration, for {project_id}; "" when unknown
+	DefaultRetries int               // of steps that do not say
+}
+
+// Plan is what a run will do: plain data, the same for the same request.
+type Plan struct {
+	Pipeline   string // identity: provider/domain/name, or the name of a loose file
+	PipelineID string // pipeline_id of the document
+	Name       string
+	Provider   string // of the path, e.g. openai
+	Domain     string
+	Org        string
+	RunID      string
+	Project    string
+	Dataset    string
+	Location   string
+	Mode       string     // batch or streaming
+	Start, End civil.Date // inclusive
+	Timeout    time.Duration
+	Retries    int // of the run
+	RatePerMin int // requests per minute of the whole run; 0 = no cap
+	Lookback   int // days that a schedule adds
+	Schedule   *configs.Schedule
+	Steps      []*Step // dependencies before dependents, else in document order
+}
+
+// Step is one step of a plan.
+type Step struct {
+	ID          string
+	Type        string // name of the processor
+	Kind        string // source, process or query
+	Index       int    // 0-based order in the document
+	DependsOn   []string
+	Inputs      []string // steps whose rows come in on a Beam edge; all of them are in DependsOn
+	Skip        bool     // not enabled: SKIPPED, and its dependents run
+	OnFailure   string   // stop, continue or alert
+	Timeout     time.Duration
+	Retries     int
+	Backoff     time.Duration
+	Config      any                 // pointer as the processor makes it; that of the first unit
+	Schema      configs.TableSchema // of the destination; no fields for a query without a declared schema
+	Destination Destination
+	Units       []Unit // ascending by slice; at least one
+	Reads       []string
+	Writes      []string
+	Provider    string // of the credential, e.g. OPENAI; "" when the step needs none
+	ConfigHash  string // over config (dates, now and run ids unresolved), parameters used, schema and destination
+	MoneyTable  bool
+}
+
+// Unit is one slice of a step: the thing that is stated whole. End is exclusive.
+type Unit struct {
+	ID         string // 24 hex digits over org, pipeline, step, slice and parameters used
+	Start, End civil.Date
+	Config     any                // pointer as the processor makes it
+	Statement  *configs.Statement // of a query step, else nil
+}
+
+// Destination says where and how the rows of a step land: in a table of the run's
+// dataset, or in a file when Path is set.
+type Destination struct {
+	Table            string
+	DatasetType      string
+	WriteMode        string // append, insert_new, merge, replace_partition, overwrite
+	Delivery         string // exactly_once or smart
+	ReplaceField     string // of replace_partition
+	ReplaceScope     map[string]string
+	KeyFields        []string
+	MaxRejected      Limit
+	BatchSize        int
+	Recreate         bool
+	TimePartitioning *configs.TimePartitioning
+	Clustering       []string
+	Path, Format     string
+}
+
+// Limit bounds rejected rows: by number, or by share of all rows when Share is not zero.
+type Limit struct {
+	Rows  int64
+	Share float64 // 0.01 = 1 %
+}
+
+// Planner plans documents. It is safe for concurrent use.
+type Planner struct {
+	deps      Deps
+	validator *configs.Validator
+}
+
+// New returns a planner.
+func New(deps Deps) *Planner {
+	return &Planner{deps: deps, validator: configs.NewValidator(deps.Processors)}
+}
+
+// Plan plans a document for a run. The error is configs.Problems: all of them.
+func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
+	out, problems := p.plan(ctx, r, false)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Validate checks a document as far as that is possible without an org or values.
+func (p *Planner) Validate(ctx context.Context, f configs.File) configs.Problems {
+	_, problems := p.plan(ctx, Request{Source: f}, true)
+	return problems.Sorted()
+}

@@ -1,0 +1,8 @@
+package configs
+
+// File is a document before it is read.
+type File struct {
+	Name string // in messages, as the user knows it
+	Text []byte
+	ID   string // "{provider}/{domain}/{pipeline}" or "{provider}/{pipeline}"; "" for a loose file
+}
