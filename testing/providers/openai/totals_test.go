@@ -116,6 +116,8 @@ func TestCostsAreUsageTimesTheListPrice(t *testing.T) {
 	}{
 		{"gpt-4o-2024-08-06", "default", false, firstDay, listPrices{"2.5", "1.25", "0", "10"}},
 		{"gpt-4o-mini-2024-07-18", "default", true, firstDay, listPrices{"0.075", "0", "0", "0.3"}},
+		{"gpt-5.6-sol", "default", true, firstDay, listPrices{"2.5", "0.25", "3.125", "15"}},
+		{"gpt-5.6-sol", "flex", false, lastDay, listPrices{"2", "0.2", "2.5", "10"}},
 		{"gpt-5-2025-08-07", "flex", false, lastDay, listPrices{"0.625", "0.0625", "0", "5"}},
 		{"gpt-4.1-2025-04-14", "priority", false, lastDay, listPrices{"3.5", "0.875", "0", "14"}},
 		{"gpt-5.6-sol", "default", false, civil.Date{Year: 2026, Month: 8, Day: 20}, listPrices{"5", "0.5", "6.25", "30"}},
