@@ -1,0 +1,99 @@
+package compile
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cloudact/convergence/beam/plan"
+	"github.com/cloudact/convergence/transforms/row"
+	"github.com/cloudact/convergence/transforms/sink"
+)
+
+func init() {
+	register.DoFn2x0[row.Page, func(row.Page)](&rebaseFn{})
+	register.DoFn2x0[[]byte, func(sink.StepResult)](&skipFn{})
+	register.DoFn1x0[sink.StepResult](&reportFn{})
+	register.Emitter1[row.Page]()
+	register.Emitter1[sink.StepResult]()
+}
+
+// rebase moves pages from the units of the step that wrote them to those of the step
+// that reads them, slice by slice.
+func rebase(s beam.Scope, pages beam.PCollection, from, to []plan.Unit) (beam.PCollection, error) {
+	bySlice := make(map[string]string, len(to))
+	for _, u := range to {
+		bySlice[slice(u)] = u.ID
+	}
+	fn := &rebaseFn{Units: make(map[string]string, len(from))}
+	for _, u := range from {
+		id, ok := bySlice[slice(u)]
+		if !ok {
+			return beam.PCollection{}, fmt.Errorf("it has no slice %s, which its input has", slice(u))
+		}
+		fn.Units[u.ID] = id
+	}
+	return beam.ParDo(s.Scope("Rebase"), fn, pages), nil
+}
+
+func slice(u plan.Unit) string { return u.Start.String() + "/" + u.End.String() }
+
+// rebaseFn gives pages the reader's unit and a pass of their own: a reader that is fed
+// by an edge cannot resume, so chunks of two attempts must never be mixed.
+type rebaseFn struct {
+	Units map[string]string `json:"units"`
+
+	pass string
+}
+
+// StartBundle draws the pass: the pages of a partition are of one bundle.
+func (f *rebaseFn) StartBundle(_ context.Context, _ func(row.Page)) { f.pass = rand.Text() }
+
+// ProcessElement emits the page under its new position.
+func (f *rebaseFn) ProcessElement(p row.Page, emit func(row.Page)) {
+	p.Unit, p.Pass = f.Units[p.Unit], f.pass
+	emit(p)
+}
+
+func skip(s beam.Scope, r sink.StepResult) beam.PCollection {
+	return beam.ParDo(s.Scope("Skip"), &skipFn{Result: r}, beam.Impulse(s))
+}
+
+// skipFn yields the outcome of a step that is not enabled.
+type skipFn struct {
+	Result sink.StepResult `json:"result"`
+}
+
+// ProcessElement emits the outcome.
+func (f *skipFn) ProcessElement(_ []byte, emit func(sink.StepResult)) { emit(f.Result) }
+
+var reporter struct {
+	sync.RWMutex
+	report func(sink.StepResult)
+}
+
+// UseReporter sets who is told how steps end, in the process that runs their graph. It
+// may be called by several goroutines at once. On remote workers nobody is set: there
+// counters tell.
+func UseReporter(report func(sink.StepResult)) {
+	reporter.Lock()
+	defer reporter.Unlock()
+	reporter.report = report
+}
+
+// reportFn tells the reporter of this process.
+type reportFn struct{}
+
+// ProcessElement reports one outcome.
+func (*reportFn) ProcessElement(r sink.StepResult) {
+	reporter.RLock()
+	report := reporter.report
+	reporter.RUnlock()
+	if report != nil {
+		report(r)
+	}
+}
