@@ -1,9 +1,13 @@
 package openai_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/civil"
 
@@ -151,5 +155,59 @@ func TestAnImpossibleRestatementChangesNothing(t *testing.T) {
 	}
 	if mustJSON(t, after) != mustJSON(t, before) {
 		t.Error("the record changed")
+	}
+}
+
+func TestADelayedAnswerOutlastsAnImpatientClient(t *testing.T) {
+	config := twoOrgs()
+	config.PageDelay = time.Hour
+	_, slowPages := openai.RunT(t, config)
+	server, c := start(t)
+	server.Fail(openai.Rule{PathPrefix: "/v1/organization/costs", Delay: time.Hour})
+	for _, url := range []string{slowPages + completionsPath, c.base + costsPath} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?"+days(firstDay, lastDay), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+acmeAdmin)
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			response.Body.Close()
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("GET %s: got %v", url, err)
+		}
+		cancel()
+	}
+	c.page(costsPath, days(firstDay, lastDay))
+}
+
+func TestReadersAndRestatementsMayOverlap(t *testing.T) {
+	server, c := start(t)
+	query := days(firstDay, lastDay)
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for range 5 {
+				response, _, err := c.send(completionsPath, query)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if response.StatusCode != http.StatusOK {
+					t.Errorf("got status %d", response.StatusCode)
+				}
+			}
+		})
+	}
+	for range 5 {
+		if _, err := server.Restate("acme", lastDay, func(r *openai.Request) bool { r.InputTokens++; return true }); err != nil {
+			t.Error(err)
+		}
+	}
+	readers.Wait()
+	if got := len(server.Requests()); got != 20 {
+		t.Errorf("%d calls are on record", got)
 	}
 }

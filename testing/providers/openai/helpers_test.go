@@ -53,14 +53,14 @@ func (c client) send(path, query string) (*http.Response, []byte, error) {
 	c.t.Helper()
 	request, err := http.NewRequest(http.MethodGet, c.base+path+"?"+query, nil)
 	if err != nil {
-		c.t.Fatal(err)
+		return nil, nil, err
 	}
 	if c.key != "" {
 		request.Header.Set("Authorization", "Bearer "+c.key)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		c.t.Fatal(err)
+		return nil, nil, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
@@ -130,8 +130,11 @@ type page struct {
 func (c client) page(path, query string) page {
 	c.t.Helper()
 	response, body, err := c.send(path, query)
-	if err != nil || response.StatusCode != http.StatusOK {
-		c.t.Fatalf("GET %s?%s: status %d, error %v: %s", path, query, response.StatusCode, err, body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		c.t.Fatalf("GET %s?%s: status %d: %s", path, query, response.StatusCode, body)
 	}
 	var p page
 	if err := json.Unmarshal(body, &p); err != nil {
