@@ -1,0 +1,141 @@
+package source
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/cloudact/convergence/transforms/registry"
+	"github.com/cloudact/convergence/transforms/row"
+)
+
+// APIConfig is the config of generic.api_extractor.
+type APIConfig struct {
+	URL         string            `json:"url" jsonschema:"required,description=Address of the endpoint; https"`
+	Method      string            `json:"method,omitempty" jsonschema:"enum=GET,enum=POST,description=HTTP method; default GET. A POST must only read because it is repeated after failures"`
+	Params      map[string]Values `json:"params,omitempty" jsonschema:"description=Query parameters; a list repeats the parameter"`
+	Headers     map[string]string `json:"headers,omitempty" jsonschema:"description=Request headers; credentials belong in auth"`
+	Body        json.RawMessage   `json:"body,omitempty" jsonschema:"description=JSON body of a POST"`
+	DataPath    string            `json:"data_path" jsonschema:"description=Dotted path of the records; default data; empty for a root list. Lists on the way are walked"`
+	MissingData string            `json:"missing_data,omitempty" jsonschema:"enum=error,enum=empty,description=Whether an answer without data_path is an error or has no records; default error"`
+	Timeout     int               `json:"timeout,omitempty" jsonschema:"minimum=1,description=Seconds that one request may take; default 60"`
+	Auth        *Auth             `json:"auth,omitempty" jsonschema:"description=Credential; absent for none"`
+	Pagination  Pagination        `json:"pagination,omitempty" jsonschema:"description=How to get the following pages; absent for one request"`
+	RateLimit   RateLimit         `json:"rate_limit,omitempty" jsonschema:"description=Pace and retries"`
+	Transform   Transform         `json:"transform,omitempty" jsonschema:"description=Form of the rows"`
+}
+
+// Pagination says how an API pages.
+type Pagination struct {
+	Type         string `json:"type,omitempty" jsonschema:"enum=none,enum=cursor,description=cursor follows a position in the answer; default none"`
+	Param        string `json:"param,omitempty" jsonschema:"description=Parameter that carries the cursor; default cursor"`
+	In           string `json:"in,omitempty" jsonschema:"enum=query,enum=body,description=Where cursor and limit are sent; default query"`
+	ResponsePath string `json:"response_path,omitempty" jsonschema:"description=Dotted path of the next cursor; default meta.next_cursor. A number is an element of a list and -1 its last"`
+	HasMore      string `json:"has_more,omitempty" jsonschema:"description=Dotted path of the boolean that says whether pages follow; default has_more"`
+	Limit        int    `json:"limit,omitempty" jsonschema:"minimum=1,description=Records per page; default 100"`
+	LimitParam   string `json:"limit_param,omitempty" jsonschema:"description=Parameter that carries the limit; default limit"`
+}
+
+// Transform says what a record becomes.
+type Transform struct {
+	Flatten   bool              `json:"flatten,omitempty" jsonschema:"description=Typed columns from the members of a record instead of its exact text"`
+	AddFields map[string]Scalar `json:"add_fields,omitempty" jsonschema:"description=Columns with a constant value"`
+}
+
+var apiDefaults = APIConfig{
+	Method: http.MethodGet, DataPath: "data", Timeout: 60, RateLimit: defaultRate,
+}
+
+const (
+	pageNone   = "none"
+	pageCursor = "cursor"
+)
+
+// Validate implements registry.Validator.
+func (c APIConfig) Validate() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case c.URL == "":
+		return &registry.FieldError{Path: "url", Message: "is needed"}
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return &registry.FieldError{Path: "url", Message: "must be an absolute https address"}
+	case u.User != nil:
+		return &registry.FieldError{Path: "url", Message: "must not carry user information: use auth"}
+	case len(c.Body) > 0 && c.Method != http.MethodPost:
+		return &registry.FieldError{Path: "body", Message: "needs method POST"}
+	}
+	for _, name := range sortedKeys(c.Headers) {
+		switch strings.ToLower(name) {
+		case "authorization", "proxy-authorization", "cookie":
+			return &registry.FieldError{Path: "headers." + name, Message: "credentials do not belong in a document: use auth"}
+		}
+	}
+	if err := c.Auth.validate(); err != nil {
+		return err
+	}
+	return c.Pagination.validate()
+}
+
+func (p Pagination) validate() error {
+	switch p.Type {
+	case "", pageNone, pageCursor:
+		return nil
+	default:
+		return &registry.FieldError{Path: "pagination.type", Message: `"` + p.Type + `" is not supported: use cursor or none`}
+	}
+}
+
+func (p Pagination) paging(dataPath string) paging {
+	if p.Type != pageCursor {
+		return paging{More: p.HasMore, Items: dataPath}
+	}
+	out := paging{
+		Cursor: true, Param: orElse(p.Param, "cursor"), InBody: p.In == "body", Position: orElse(p.ResponsePath, "meta.next_cursor"),
+		More: orElse(p.HasMore, "has_more"), Items: dataPath, Limit: p.Limit, LimitParam: orElse(p.LimitParam, "limit"),
+	}
+	if out.Limit <= 0 {
+		out.Limit = 100
+	}
+	return out
+}
+
+// Columns of the raw envelope, which every record gets when its step declares no schema.
+const (
+	columnOrg     = "org_slug"
+	columnDay     = "usage_date"
+	columnRaw     = "raw_data"
+	columnFetched = "extracted_at"
+)
+
+// EnvelopeSchema returns the columns of a step that declares no schema: the raw envelope
+// followed by the added fields, typed by their values, in the order of their names.
+func (c APIConfig) EnvelopeSchema() row.Schema {
+	schema := row.Schema{
+		{Name: columnOrg, Type: row.TypeString, Required: true, Description: "Organisation"},
+		{Name: columnDay, Type: row.TypeDate, Description: "Day that was fetched"},
+		{Name: columnRaw, Type: row.TypeString, Description: "The provider's exact text of the record"},
+		{Name: columnFetched, Type: row.TypeTimestamp, Description: "When the page arrived"},
+	}
+	for _, name := range sortedKeys(c.Transform.AddFields) {
+		if schema.Index(name) < 0 {
+			schema = append(schema, row.Field{Name: name, Type: c.Transform.AddFields[name].columnType()})
+		}
+	}
+	return schema
+}
+
+func (s Scalar) columnType() row.Type {
+	switch {
+	case s.json == "true" || s.json == "false":
+		return row.TypeBool
+	case !isNumber(s.json):
+		return row.TypeString
+	}
+	for _, t := range []row.Type{row.TypeInt64, row.TypeNumeric} {
+		if _, err := cellOfText(s.json, t); err == nil {
+			return t
+		}
+	}
+	return row.TypeFloat64
+}

@@ -1,0 +1,202 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"golang.org/x/time/rate"
+
+	"github.com/cloudact/convergence/transforms/row"
+)
+
+func init() {
+	register.DoFn3x1[context.Context, string, func(row.Page), error](&Fetch{})
+	register.Emitter1[row.Page]()
+}
+
+const (
+	defaultParallel = 8
+	prefetched      = 2 // pages that may wait for the decoder
+)
+
+// Fetch requests the pages of the partitions in each of its elements, which are JSON
+// lists of partitions, several partitions at once, and emits pages with raw bodies.
+// Whatever a provider does ends that partition with a page that has a Failure.
+type Fetch struct {
+	StepID     string
+	Org        string
+	Auth       *Auth
+	PerSecond  float64 // requests; 0 for no limit
+	MaxRetries int
+	RetryOn429 bool
+	TimeoutMS  int64
+	Parallel   int
+
+	client                   *client
+	credentialErr            error
+	pages, requests, retries beam.Counter
+}
+
+// Setup opens the credential once per worker; that it cannot be opened is told by every
+// partition, not by an error that would stop the job.
+func (f *Fetch) Setup(ctx context.Context) error {
+	w := current()
+	opened, err := openCredential(ctx, w, f.Org, f.Auth)
+	f.credentialErr = err
+	pace := rate.Inf
+	if f.PerSecond > 0 {
+		pace = rate.Limit(f.PerSecond)
+	}
+	f.client = &client{
+		http: newHTTPClient(w.guard, f.Parallel), wiring: w, credential: opened, limits: defaultLimits,
+		limiter: rate.NewLimiter(pace, max(1, int(f.PerSecond))), timeout: time.Duration(f.TimeoutMS) * time.Millisecond,
+		retries: f.MaxRetries, retryOn429: f.RetryOn429,
+	}
+	f.pages = beam.NewCounter(f.StepID, "pages")
+	f.requests = beam.NewCounter(f.StepID, "requests")
+	f.retries = beam.NewCounter(f.StepID, "retries")
+	return nil
+}
+
+// Teardown closes idle connections.
+func (f *Fetch) Teardown() {
+	if f.client != nil {
+		f.client.http.CloseIdleConnections()
+	}
+}
+
+// ProcessElement runs the partitions of one shard. Emitting and counting happen on the
+// calling goroutine alone, because Beam's emitters and counters are not thread-safe.
+func (f *Fetch) ProcessElement(ctx context.Context, shard string, emit func(row.Page)) error {
+	var partitions []partition
+	if err := json.Unmarshal([]byte(shard), &partitions); err != nil {
+		return fmt.Errorf("step %s: reading its partitions: %w", f.StepID, err)
+	}
+	running, cancel := context.WithCancel(ctx)
+	out := f.start(running, partitions)
+	defer func() {
+		cancel()
+		for range out { // goroutines end before the element does
+		}
+	}()
+	for page := range out {
+		f.requests.Inc(ctx, page.Requests)
+		f.retries.Inc(ctx, max(0, page.Requests-1))
+		if page.Failure == nil {
+			f.pages.Inc(ctx, 1)
+		}
+		emit(page)
+	}
+	return ctx.Err()
+}
+
+// start runs the partitions in order, at most Parallel at once; the channel is closed
+// when all have ended.
+func (f *Fetch) start(ctx context.Context, partitions []partition) <-chan row.Page {
+	out := make(chan row.Page, prefetched)
+	work := make(chan partition, len(partitions))
+	for _, p := range partitions {
+		work <- p
+	}
+	close(work)
+	var workers sync.WaitGroup
+	for range min(max(1, f.Parallel), len(partitions)) {
+		workers.Go(func() {
+			for p := range work {
+				if ctx.Err() != nil {
+					return
+				}
+				f.run(ctx, p, out)
+			}
+		})
+	}
+	go func() {
+		workers.Wait()
+		close(out)
+	}()
+	return out
+}
+
+// run fetches one partition to its end. A page is handed over as soon as its position
+// is read, so that the next request is under way while the page is decoded.
+func (f *Fetch) run(ctx context.Context, p partition, out chan<- row.Page) {
+	chain := chain{partition: p, limits: f.client.limits, seen: map[string]bool{}}
+	for {
+		page := row.Page{Position: row.Position{Unit: p.Unit, Partition: p.Name, Index: chain.index, First: chain.cursor}}
+		got, err := answer{}, f.credentialErr
+		if err == nil {
+			got, page.Requests, err = f.client.page(ctx, p, chain.cursor)
+		}
+		if err == nil {
+			err = chain.advance(got.standing)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		page.FetchedAt = time.Now().UnixMicro()
+		if err != nil {
+			page.Failure = asFailure(err)
+		} else {
+			page.Body, page.Next, page.Last = got.body, chain.cursor, chain.cursor == ""
+		}
+		select {
+		case out <- page:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || page.Last {
+			return
+		}
+	}
+}
+
+// chain follows the cursors of one partition and refuses sequences that cannot be whole.
+type chain struct {
+	partition partition
+	limits    limits
+	cursor    string // of the page to fetch
+	index     int64
+	seen      map[string]bool
+	present   bool // some answer had the position path
+}
+
+// advance moves to the next page; afterwards cursor is "" if the sequence has ended.
+func (c *chain) advance(s standing) error {
+	p := c.partition.Paging
+	if !p.Cursor {
+		c.cursor = ""
+		return c.single(s)
+	}
+	c.present = c.present || s.present
+	if s.ended {
+		s.next = ""
+	}
+	switch {
+	case s.next == "" && s.more:
+		return failf(codeExtraction, "%s: page %d says %s: true but has no next position at %s", c.partition.Name, c.index, p.More, p.Position)
+	case s.next == "" && !s.ended && !c.present && p.Limit > 0 && s.items >= p.Limit:
+		return failf(codeExtraction, "%s: page %d is full (%d records) and no answer had the position %s: check pagination.response_path",
+			c.partition.Name, c.index, s.items, p.Position)
+	case s.next != "" && (s.next == c.cursor || c.seen[s.next]):
+		return failf(codeLoop, "%s: page %d leads back to a page that was already fetched", c.partition.Name, c.index)
+	case s.next != "" && c.index+1 >= c.limits.pages:
+		return failf(codePages, "%s has more than %d pages: narrow the request", c.partition.Name, c.limits.pages)
+	}
+	c.cursor = s.next
+	c.seen[s.next] = true
+	c.index++
+	return nil
+}
+
+// single checks the only answer of a partition without pagination.
+func (c *chain) single(s standing) error {
+	if s.more {
+		return failf(codeExtraction, "%s says %s: true but the step declares no pagination", c.partition.Name, c.partition.Paging.More)
+	}
+	return nil
+}
