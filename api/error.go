@@ -1,0 +1,145 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/cloudact/convergence/launcher"
+)
+
+// Codes of this package, beside the launcher's.
+const (
+	codeNotFound             = launcher.Code("RESOURCE_NOT_FOUND")
+	codeMethodNotAllowed     = launcher.Code("METHOD_NOT_ALLOWED")
+	codeInvalidAPIKey        = launcher.Code("INVALID_API_KEY")
+	codeAPIKeyExpired        = launcher.Code("API_KEY_EXPIRED")
+	codeForbidden            = launcher.Code("FORBIDDEN")
+	codeOrgMismatch          = launcher.Code("ORG_MISMATCH")
+	codeOrgInactive          = launcher.Code("ORG_INACTIVE")
+	codeSubscriptionInactive = launcher.Code("SUBSCRIPTION_INACTIVE")
+	codeInvalidPath          = launcher.Code("INVALID_PATH")
+	codeInvalidPayload       = launcher.Code("INVALID_PAYLOAD")
+	codeInvalidRequest       = launcher.Code("INVALID_REQUEST")
+	codePayloadTooLarge      = launcher.Code("PAYLOAD_TOO_LARGE")
+	codeUnavailable          = launcher.Code("SERVICE_UNAVAILABLE")
+)
+
+// statuses is the only table from code to HTTP status.
+var statuses = map[launcher.Code]int{
+	launcher.CodePipelineNotFound: http.StatusNotFound,
+	launcher.CodeRunNotFound:      http.StatusNotFound,
+	launcher.CodeInvalidPipeline:  http.StatusUnprocessableEntity,
+	launcher.CodeInvalidParameter: http.StatusUnprocessableEntity,
+	launcher.CodeNotConfigured:    http.StatusBadRequest,
+	launcher.CodeInternal:         http.StatusInternalServerError,
+	codeNotFound:                  http.StatusNotFound,
+	codeMethodNotAllowed:          http.StatusMethodNotAllowed,
+	codeInvalidAPIKey:             http.StatusUnauthorized,
+	codeAPIKeyExpired:             http.StatusUnauthorized,
+	codeForbidden:                 http.StatusForbidden,
+	codeOrgMismatch:               http.StatusForbidden,
+	codeOrgInactive:               http.StatusForbidden,
+	codeSubscriptionInactive:      http.StatusForbidden,
+	codeInvalidPath:               http.StatusBadRequest,
+	codeInvalidPayload:            http.StatusUnprocessableEntity,
+	codeInvalidRequest:            http.StatusBadRequest,
+	codePayloadTooLarge:           http.StatusRequestEntityTooLarge,
+	codeUnavailable:               http.StatusServiceUnavailable,
+}
+
+// Problem is an RFC 9457 answer. It holds neither internals nor secrets.
+type Problem struct {
+	Type      string        `json:"type" doc:"always about:blank; the code tells kinds apart"`
+	Title     string        `json:"title" doc:"the status in words"`
+	Status    int           `json:"status"`
+	Detail    string        `json:"detail" doc:"what was wrong with this request"`
+	Instance  string        `json:"instance,omitempty" doc:"path of the request"`
+	Code      launcher.Code `json:"code" doc:"machine-readable kind"`
+	RequestID string        `json:"request_id,omitempty"`
+	Errors    []FieldError  `json:"errors,omitempty"`
+}
+
+// FieldError is one thing wrong with a request or a document.
+type FieldError struct {
+	Loc string `json:"loc"`
+	Msg string `json:"msg"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma's content type override.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func newProblem(status int, code launcher.Code, detail string) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+}
+
+// coded makes a Problem of a code, by the table.
+func coded(code launcher.Code, detail string) *Problem {
+	status, ok := statuses[code]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	return newProblem(status, code, detail)
+}
+
+// problemOf turns an error of the launcher into an answer; an error without a code is
+// ours, and its text stays in the log.
+func problemOf(err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	var e *launcher.Error
+	if !errors.As(err, &e) {
+		return coded(launcher.CodeInternal, "the service could not do this; the request id finds the reason in its log")
+	}
+	p = coded(e.Code, e.Message)
+	for _, line := range e.Problems {
+		p.Errors = append(p.Errors, FieldError{Loc: "document", Msg: line})
+	}
+	return p
+}
+
+// humaProblem gives huma's own errors the same shape.
+func humaProblem(status int, message string, errs ...error) huma.StatusError {
+	p := newProblem(status, codeOfStatus(status), message)
+	for _, err := range errs {
+		var detail *huma.ErrorDetail
+		if errors.As(err, &detail) {
+			p.Errors = append(p.Errors, FieldError{Loc: detail.Location, Msg: detail.Message})
+		} else if err != nil {
+			p.Errors = append(p.Errors, FieldError{Loc: "body", Msg: err.Error()})
+		}
+	}
+	return p
+}
+
+func codeOfStatus(status int) launcher.Code {
+	switch status {
+	case http.StatusUnprocessableEntity:
+		return codeInvalidPayload
+	case http.StatusRequestEntityTooLarge:
+		return codePayloadTooLarge
+	case http.StatusNotFound:
+		return codeNotFound
+	case http.StatusInternalServerError:
+		return launcher.CodeInternal
+	default:
+		return codeInvalidRequest
+	}
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+	p.Instance, p.RequestID = r.URL.Path, w.Header().Get(headerRequestID)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
