@@ -1,0 +1,3 @@
+UPDATE org_integration_credentials
+SET validation_status = @validation_status, last_validated_at = @now, last_error = @last_error, updated_at = @now
+WHERE org_slug = @org AND provider IN UNNEST(@providers) AND is_active
