@@ -20,5 +20,6 @@ type ChunkRef struct {
 	Requests  int64        `json:"requests,omitempty"`
 	Billed    int64        `json:"bytes_billed,omitempty"`
 	JobID     string       `json:"job_id,omitempty"`
+	Start     int64        `json:"start,omitempty"` // when its first page arrived, microseconds since the epoch
 	Failure   *row.Failure `json:"failure,omitempty"`
 }

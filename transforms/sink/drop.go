@@ -30,5 +30,3 @@ func hasStatus(err error, code int) bool {
 	var api *googleapi.Error
 	return errors.As(err, &api) && api.Code == code
 }
-
-func stageName(u row.Unit) string { return fmt.Sprintf("_stg_%s_%d", u.ID, u.Generation) }

@@ -2,7 +2,12 @@ package sink
 
 import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 )
+
+func init() {
+	register.Function2x0(ungated)
+}
 
 // Write stages the rows of pages while they arrive and publishes each unit once. pages
 // holds row.Page, every gate StepResult. A source must end every partition with a page
@@ -10,11 +15,41 @@ import (
 // published. The output holds exactly one StepResult. An error names what in the
 // options is not supported.
 func Write(s beam.Scope, pages beam.PCollection, gates []beam.PCollection, o Options) (beam.PCollection, error) {
-	panic("not built yet")
+	if err := o.validate(); err != nil {
+		return beam.PCollection{}, err
+	}
+	chunks := beam.ParDo(s.Scope("Stage"), &stageFn{Options: o}, pages)
+	return publish(s, chunks, gateOf(s, gates), o), nil
 }
 
 // WriteQuery fills the stage of each unit by a query job once every gate has completed,
 // and publishes it like Write. queries holds one Query per unit id.
 func WriteQuery(s beam.Scope, gates []beam.PCollection, queries map[string]Query, o Options) (beam.PCollection, error) {
-	panic("not built yet")
+	if err := o.validate(); err != nil {
+		return beam.PCollection{}, err
+	}
+	if err := validateQueries(o, queries); err != nil {
+		return beam.PCollection{}, err
+	}
+	gate := gateOf(s, gates)
+	stage := s.Scope("Stage")
+	chunks := beam.ParDo(stage, &fillFn{Options: o, Queries: queries}, beam.Impulse(stage), beam.SideInput{Input: gate})
+	return publish(s, chunks, gate, o), nil
 }
+
+func publish(s beam.Scope, chunks, gate beam.PCollection, o Options) beam.PCollection {
+	s = s.Scope("Publish")
+	return beam.ParDo(s, &publishFn{Options: o}, beam.Impulse(s), beam.SideInput{Input: chunks}, beam.SideInput{Input: gate})
+}
+
+// gateOf is all gates in one PCollection; a side input must exist also when no step
+// gates this one.
+func gateOf(s beam.Scope, gates []beam.PCollection) beam.PCollection {
+	s = s.Scope("Gate")
+	if len(gates) == 0 {
+		return beam.ParDo(s, ungated, beam.Impulse(s))
+	}
+	return beam.Flatten(s, gates...)
+}
+
+func ungated(_ []byte, _ func(StepResult)) {}

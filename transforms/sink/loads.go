@@ -1,0 +1,181 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"cloud.google.com/go/bigquery"
+	"google.golang.org/api/googleapi"
+
+	"github.com/cloudact/convergence/transforms/row"
+)
+
+// loadsInFlight bounds the memory of a stage and the load jobs that one partition has
+// running.
+const loadsInFlight = 4
+
+// batch is the chunks that one load job carries.
+type batch struct {
+	unit   row.Unit
+	chunks []*chunk
+	rows   int64
+	bytes  int
+}
+
+func (b *batch) add(c *chunk) {
+	b.chunks = append(b.chunks, c)
+	b.rows += c.ref.RowsIn
+	b.bytes += len(c.buf)
+}
+
+// loads runs load jobs beside the fetching. Its methods belong to one goroutine; only
+// the jobs themselves run in others.
+type loads struct {
+	client  *bigquery.Client
+	options Options
+	results chan *batch
+	running int
+	ended   []ChunkRef // of jobs that have ended
+	free    [][]byte   // buffers to use again
+}
+
+func newLoads(c *bigquery.Client, o Options) *loads {
+	return &loads{client: c, options: o, results: make(chan *batch, loadsInFlight)}
+}
+
+// start sends a batch, waiting while too many are under way.
+func (l *loads) start(ctx context.Context, b *batch) {
+	for l.running >= loadsInFlight {
+		l.end(<-l.results)
+	}
+	l.running++
+	go func() {
+		jobID, err := l.load(ctx, b)
+		for _, c := range b.chunks {
+			c.ref.JobID = jobID
+			if err != nil {
+				c.ref.Failure = failureOf(err)
+			}
+		}
+		l.results <- b
+	}()
+}
+
+func (l *loads) end(b *batch) {
+	l.running--
+	for _, c := range b.chunks {
+		l.ended = append(l.ended, c.ref)
+		if len(l.free) < 2*loadsInFlight {
+			l.free = append(l.free, c.buf)
+		}
+	}
+}
+
+// buffer returns a buffer that no load uses any more.
+func (l *loads) buffer() []byte {
+	if n := len(l.free); n > 0 {
+		b := l.free[n-1]
+		l.free = l.free[:n-1]
+		return b
+	}
+	return nil
+}
+
+// poll takes the results that are there; drain waits for all.
+func (l *loads) poll() []ChunkRef {
+	for l.running > 0 {
+		select {
+		case b := <-l.results:
+			l.end(b)
+			continue
+		default:
+		}
+		break
+	}
+	return l.take()
+}
+
+func (l *loads) drain() []ChunkRef {
+	for l.running > 0 {
+		l.end(<-l.results)
+	}
+	return l.take()
+}
+
+func (l *loads) take() []ChunkRef {
+	refs := l.ended
+	l.ended = nil
+	return refs
+}
+
+// load appends the batch to its staging table once, and returns the job's id.
+func (l *loads) load(ctx context.Context, b *batch) (string, error) {
+	ids := make([]string, len(b.chunks))
+	lines := 0
+	for i, c := range b.chunks {
+		ids[i] = c.ref.ID
+		lines += len(c.gaps)
+	}
+	slices.Sort(ids)
+	t := l.options.Table
+	stage := l.client.DatasetInProject(t.Project, t.Dataset).Table(stageName(b.unit))
+	d, err := work{
+		client: l.client, project: t.Project, location: t.Location,
+		name: func(ordinal int) string {
+			return "load_" + hashHex(labelDigits, append(slices.Clone(ids), strconv.Itoa(ordinal))...)
+		},
+		send: func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error) {
+			source := bigquery.NewReaderSource(b.reader())
+			source.SourceFormat = bigquery.JSON
+			loader := stage.LoaderFrom(source)
+			loader.JobIDConfig = id
+			loader.CreateDisposition = bigquery.CreateNever
+			loader.WriteDisposition = bigquery.WriteAppend
+			loader.MediaOptions = []googleapi.MediaOption{googleapi.ChunkSize(0), googleapi.ContentType("application/octet-stream")}
+			return loader.Run(ctx)
+		},
+	}.submit(ctx)
+	if err != nil {
+		return "", fmt.Errorf("load into staging table %s: %w", stageName(b.unit), err)
+	}
+	if s, ok := d.status.Statistics.Details.(*bigquery.LoadStatistics); ok && s.OutputRows != int64(lines) {
+		return d.id, coded{CodeCountMismatch, fmt.Errorf("job %s loaded %d of %d lines", d.id, s.OutputRows, lines)}
+	}
+	return d.id, nil
+}
+
+func (b *batch) reader() io.Reader {
+	parts := make([]io.Reader, len(b.chunks))
+	for i, c := range b.chunks {
+		parts[i] = bytes.NewReader(c.buf)
+	}
+	return io.MultiReader(parts...)
+}
+
+// coded is an error that knows the code its step fails with.
+type coded struct {
+	code string
+	err  error
+}
+
+func (c coded) Error() string { return c.err.Error() }
+func (c coded) Unwrap() error { return c.err }
+
+func failureOf(err error) *row.Failure {
+	code := CodeWarehouse
+	var c coded
+	switch {
+	case errors.As(err, &c):
+		code = c.code
+	case errors.Is(err, errSuperseded):
+		code = CodeSuperseded
+	case errors.Is(err, context.DeadlineExceeded):
+		code = CodeTimeout
+	}
+	return &row.Failure{Code: code, Message: err.Error()}
+}

@@ -1,0 +1,292 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/cloudact/convergence/transforms/row"
+)
+
+func init() {
+	register.DoFn5x1[context.Context, []byte, func(*ChunkRef) bool, func(*StepResult) bool, func(StepResult), error](&publishFn{})
+	register.Iter1[ChunkRef]()
+	register.Iter1[StepResult]()
+	register.Emitter1[StepResult]()
+}
+
+// publishFn publishes the units of a step once everything that the step staged is
+// known. It hangs on an Impulse, so that it runs exactly once also for no chunk at all.
+type publishFn struct {
+	Options Options
+
+	client    *bigquery.Client
+	published beam.Counter
+}
+
+// Setup connects to the warehouse.
+func (f *publishFn) Setup(ctx context.Context) (err error) {
+	f.published = beam.NewCounter(f.Options.Step, "published")
+	if f.client, err = client(ctx, f.Options.Table.Project); err != nil {
+		return fmt.Errorf("publish of step %s: %w", f.Options.Step, err)
+	}
+	return nil
+}
+
+// ProcessElement emits the one result of the step. A failed step is a result, not an
+// error: other steps of the job go on.
+func (f *publishFn) ProcessElement(ctx context.Context, _ []byte, chunks func(*ChunkRef) bool, gates func(*StepResult) bool, emit func(StepResult)) error {
+	ctx, cancel := withDeadline(ctx, f.Options.Deadline)
+	defer cancel()
+	p := publisher{client: f.client, options: f.Options, clock: time.Now}
+	result := p.run(ctx, all(chunks), blockers(gates))
+	f.published.Inc(ctx, result.Published)
+	emit(result)
+	return nil
+}
+
+func all[T any](next func(*T) bool) []T {
+	var out []T
+	var v T
+	for next(&v) {
+		out = append(out, v)
+		v = *new(T)
+	}
+	return out
+}
+
+// blockers returns the steps whose failure keeps this one from taking effect.
+func blockers(gates func(*StepResult) bool) []string {
+	var out []string
+	for _, g := range all(gates) {
+		if g.Blocks() {
+			out = append(out, g.Step)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// publisher makes a StepResult out of what was staged.
+type publisher struct {
+	client  *bigquery.Client
+	options Options
+	clock   func() time.Time
+	to      *destination // nil until the first unit needs it
+	result  StepResult
+}
+
+func (p *publisher) run(ctx context.Context, refs []ChunkRef, blockedBy []string) StepResult {
+	o := p.options
+	p.result = StepResult{
+		Step: o.Step, Type: o.StepType, Index: o.Index, State: StateCompleted,
+		Table: o.Table.Dataset + "." + o.Table.Name, Continue: o.ContinueOnFailure, Start: p.clock().UTC(),
+	}
+	units := p.byUnit(refs)
+	if len(blockedBy) > 0 {
+		p.result.State, p.result.Code = StateSkipped, CodeDependencyFailed
+		p.result.Error = "a step that this one depends on did not complete: " + strings.Join(blockedBy, ", ")
+	}
+	for _, u := range o.Units {
+		if p.result.State == StateSkipped || p.result.Code == CodeTimeout {
+			break
+		}
+		// Units do not depend on each other: one that cannot be published must not hold
+		// back the days after it.
+		if failure := p.unit(ctx, u, units[u.ID]); failure != nil {
+			p.fail(u, failure)
+		}
+	}
+	p.result.End = p.clock().UTC()
+	return p.result
+}
+
+// byUnit sorts the chunks by unit and takes over what is known before publishing. A
+// failure outside every unit fails the step.
+func (p *publisher) byUnit(refs []ChunkRef) map[string][]ChunkRef {
+	units := map[string][]ChunkRef{}
+	for _, r := range refs {
+		if at := time.UnixMicro(r.Start).UTC(); r.Start > 0 && at.Before(p.result.Start) {
+			p.result.Start = at
+		}
+		p.job(r.JobID)
+		if _, known := p.options.unit(r.Unit); known {
+			units[r.Unit] = append(units[r.Unit], r)
+			continue
+		}
+		for _, u := range p.options.Units {
+			units[u.ID] = append(units[u.ID], r)
+		}
+	}
+	return units
+}
+
+func (p *publisher) fail(u row.Unit, f *row.Failure) {
+	message := fmt.Sprintf("%s (slice %s to %s exclusive)", f.Message, u.Start, u.End)
+	if p.result.State == StateFailed {
+		p.warn(f.Code + ": " + message)
+		return
+	}
+	p.result.State, p.result.Code, p.result.Error = StateFailed, f.Code, message
+}
+
+func (p *publisher) job(id string) {
+	if id != "" && !slices.Contains(p.result.JobIDs, id) {
+		p.result.JobIDs = append(p.result.JobIDs, id)
+	}
+}
+
+func (p *publisher) warn(text string) {
+	if !slices.Contains(p.result.Warnings, text) {
+		p.result.Warnings = append(p.result.Warnings, text)
+	}
+}
+
+// totals are the counts of a unit's chosen chains.
+func totals(chosen []ChunkRef) (sum ChunkRef) {
+	for _, r := range chosen {
+		sum.Pages += r.Pages
+		sum.Requests += r.Requests
+		sum.RowsIn += r.RowsIn
+		sum.RowsOut += r.RowsOut
+		sum.Rejected += r.Rejected
+		sum.Billed += r.Billed
+	}
+	return sum
+}
+
+// unit publishes one unit, or says why not.
+func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.Failure {
+	for _, r := range refs {
+		if r.Failure != nil {
+			return r.Failure
+		}
+	}
+	chains := chooseChains(refs)
+	if len(refs) == 0 || len(chains.broken) > 0 {
+		return &row.Failure{Code: CodeIncompleteChain, Message: fmt.Sprintf("the pages of %d partitions do not reach their end: %s", len(chains.broken), strings.Join(chains.broken, ", "))}
+	}
+	sum := totals(chains.chosen)
+	p.result.Counts.Rows += sum.RowsIn
+	p.result.Counts.Pages += sum.Pages
+	p.result.Counts.Requests += sum.Requests
+	p.result.Counts.Rejected += sum.Rejected
+	p.result.Counts.Billed += sum.Billed
+	p.result.Staged += sum.RowsOut
+	if sum.RowsIn != sum.RowsOut+sum.Rejected {
+		return &row.Failure{Code: CodeCountMismatch, Message: fmt.Sprintf("%d rows reached the sink, but %d were staged and %d rejected", sum.RowsIn, sum.RowsOut, sum.Rejected)}
+	}
+	if err := p.publishUnit(ctx, u, chains.chosen, sum); err != nil {
+		return failureOf(err)
+	}
+	return nil
+}
+
+func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkRef, sum ChunkRef) error {
+	if sum.Rejected > 0 {
+		if err := p.bury(ctx, u, chosen); err != nil {
+			return err
+		}
+		if float64(sum.Rejected) > p.options.MaxRejected*float64(sum.RowsIn) {
+			return coded{CodeTooManyRejects, fmt.Errorf("%d of %d rows were rejected, at most %v %% may be: see %s", sum.Rejected, sum.RowsIn, p.options.MaxRejected*100, p.options.DeadLetters.Name)}
+		}
+	}
+	if p.to == nil {
+		d, err := ensureTable(ctx, p.client, p.options.Table, added)
+		if err != nil {
+			return err
+		}
+		for _, w := range d.warnings {
+			p.warn(w)
+		}
+		p.to = &d
+	}
+	s, err := modes[p.options.WriteMode].plan(publication{p.options, u, chosen, *p.to})
+	if err != nil {
+		return err
+	}
+	d, err := p.query(ctx, "pub_"+unitKey(u), contentHash(chosen), s)
+	if err != nil {
+		return fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
+	}
+	return p.count(ctx, d, s, sum.RowsOut, contentHash(chosen))
+}
+
+// bury puts the rejected rows of the chosen chains into the dead-letter table.
+func (p *publisher) bury(ctx context.Context, u row.Unit, chosen []ChunkRef) error {
+	t := p.options.deadLetters()
+	if _, err := ensureTable(ctx, p.client, t, nil); err != nil {
+		return err
+	}
+	text, err := render(sqlDeadLetters, sqlData{Table: t.path(t.Name), Stage: p.options.Table.path(stageName(u))})
+	if err != nil {
+		return err
+	}
+	o := p.options
+	s := statement{text: text, params: []bigquery.QueryParameter{
+		chunksParam(chosen), textParam("org", o.Org), textParam("source_table", o.Table.Name),
+		textParam("pipeline", o.Pipeline), textParam("step", o.Step), textParam("run_id", o.RunID),
+	}}
+	if _, err := p.query(ctx, "dlq_"+unitKey(u), contentHash(chosen), s); err != nil {
+		return fmt.Errorf("write rejected rows to %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+func contentHash(chosen []ChunkRef) string {
+	ids := make([]string, len(chosen))
+	for i, r := range chosen {
+		ids[i] = r.ID
+	}
+	slices.Sort(ids)
+	return hashHex(labelDigits, ids...)
+}
+
+// query runs a statement once under ids that begin with name.
+func (p *publisher) query(ctx context.Context, name, content string, s statement) (done, error) {
+	d, err := runQuery(ctx, p.client, p.options, queryJob{name: name, content: content, statement: s})
+	if err != nil {
+		return d, err
+	}
+	p.job(d.id)
+	p.result.Counts.Billed += billed(d.status)
+	return d, nil
+}
+
+// queryJob is a statement with the prefix of its job ids and a hash of what it reads.
+type queryJob struct {
+	name    string
+	content string
+	statement
+}
+
+func runQuery(ctx context.Context, c *bigquery.Client, o Options, j queryJob) (done, error) {
+	return work{
+		client: c, project: o.Table.Project, location: o.Table.Location,
+		name: func(ordinal int) string { return j.name + "_" + strconv.Itoa(ordinal) },
+		send: func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error) {
+			q := c.Query(j.text)
+			q.JobIDConfig = id
+			q.Parameters = j.params
+			q.Labels = map[string]string{labelContent: j.content}
+			if j.to != nil {
+				q.Dst, q.WriteDisposition, q.CreateDisposition = j.to, j.disposition, bigquery.CreateNever
+			}
+			return q.Run(ctx)
+		},
+	}.submit(ctx)
+}
+
+func billed(s *bigquery.JobStatus) int64 {
+	if q, ok := s.Statistics.Details.(*bigquery.QueryStatistics); ok {
+		return q.TotalBytesBilled
+	}
+	return 0
+}

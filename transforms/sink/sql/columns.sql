@@ -1,0 +1,1 @@
+{{define "columns"}}{{range $i, $c := .Columns}}{{if $i}}, {{end}}{{if eq $c.Name "_run_id"}}@run_id{{else if $c.Cast}}CAST({{$c.Quoted}} AS {{$c.Cast}}){{else}}{{$c.Quoted}}{{end}} AS {{$c.Quoted}}{{end}}{{end}}

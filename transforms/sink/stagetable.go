@@ -1,0 +1,36 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/cloudact/convergence/transforms/row"
+)
+
+// stageLife is how long a staging table outlives its last use, so that an interrupted
+// run can be resumed after a weekend and an abandoned one cleans up after itself.
+const stageLife = 7 * 24 * time.Hour
+
+// ensureStage makes the staging table of a unit's generation, or renews its expiry.
+// Loads never create it: a load that comes too late must fail, not start a new table.
+func ensureStage(ctx context.Context, c *bigquery.Client, o Options, u row.Unit) error {
+	name := stageName(u)
+	t := c.DatasetInProject(o.Table.Project, o.Table.Dataset).Table(name)
+	expiry := time.Now().Add(stageLife)
+	err := t.Create(ctx, &bigquery.TableMetadata{
+		Schema:         stageSchema(o.Table.Schema),
+		ExpirationTime: expiry,
+		Description:    fmt.Sprintf("Staging of step %s for %s", o.Step, o.Table.Name),
+	})
+	if hasStatus(err, http.StatusConflict) {
+		_, err = t.Update(ctx, bigquery.TableMetadataToUpdate{ExpirationTime: expiry}, "")
+	}
+	if err != nil {
+		return fmt.Errorf("make staging table %s.%s: %w", o.Table.Dataset, name, err)
+	}
+	return nil
+}
