@@ -134,7 +134,7 @@ func (c credential) redact(text string) string {
 	}
 	forms := []string{
 		c.secret, url.QueryEscape(c.secret), url.PathEscape(c.secret),
-		base64.StdEncoding.EncodeToString([]byte(c.secret)),
+		strings.ReplaceAll(c.secret, "/", `\/`), base64.StdEncoding.EncodeToString([]byte(c.secret)),
 		base64.StdEncoding.EncodeToString([]byte(c.secret + ":")),
 	}
 	if _, password, ok := strings.Cut(c.secret, ":"); ok && password != "" {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -16,8 +15,6 @@ import (
 
 	"cloud.google.com/go/civil"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/graphx"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/pipelinex"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
 
@@ -25,10 +22,6 @@ import (
 	"github.com/cloudact/convergence/transforms/row"
 	"github.com/cloudact/convergence/transforms/source"
 )
-
-var _ = reflect.TypeOf
-var _ = graphx.Marshal
-var _ = pipelinex.Normalize
 
 const canary = "sk-canary-7f3a/9b+secret"
 
@@ -52,8 +45,9 @@ func TestMain(m *testing.M) {
 
 var collected = struct {
 	sync.Mutex
-	pages map[string][]row.Page
-}{pages: map[string][]row.Page{}}
+	pages  map[string][]row.Page
+	onPage map[string]func(row.Page)
+}{pages: map[string][]row.Page{}, onPage: map[string]func(row.Page){}}
 
 func init() { register.DoFn1x0[row.Page](&collect{}) }
 
@@ -62,8 +56,12 @@ type collect struct{ Test string }
 
 func (c *collect) ProcessElement(page row.Page) {
 	collected.Lock()
-	defer collected.Unlock()
 	collected.pages[c.Test] = append(collected.pages[c.Test], page)
+	onPage := collected.onPage[c.Test]
+	collected.Unlock()
+	if onPage != nil {
+		onPage(page)
+	}
 }
 
 // job is one step to run through a real pipeline.
@@ -127,6 +125,14 @@ func (j job) readConfig(t testing.TB, processor *registry.Processor) any {
 	return config
 }
 
+// onPage has the sink of the test's next run call back with each page before it takes
+// the following one.
+func onPage(t testing.TB, call func(row.Page)) {
+	collected.Lock()
+	defer collected.Unlock()
+	collected.onPage[t.Name()] = call
+}
+
 // run runs the step and returns its pages by unit, partition and index.
 func (j job) run(t testing.TB) []row.Page {
 	t.Helper()
@@ -134,7 +140,8 @@ func (j job) run(t testing.TB) []row.Page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := beam.Run(context.Background(), "prism", p); err != nil {
+	result, err := beam.Run(context.Background(), "prism", p)
+	if err != nil {
 		t.Fatalf("the job failed: %v", err)
 	}
 	collected.Lock()
@@ -145,6 +152,7 @@ func (j job) run(t testing.TB) []row.Page {
 		return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Index, b.Index))
 	})
 	checkChains(t, pages)
+	checkCounters(t, result, pages)
 	for _, page := range pages {
 		if text, _ := row.EncodePage(page); bytes.Contains(text, []byte(canary)) {
 			t.Errorf("page %s/%d holds the secret", page.Partition, page.Index)
@@ -170,6 +178,31 @@ func checkChains(t testing.TB, pages []row.Page) {
 		}
 		if ended := page.Last || page.Failure != nil; ended != last {
 			t.Errorf("%s: page %d: last %t, failure %v", page.Partition, page.Index, page.Last, page.Failure)
+		}
+	}
+}
+
+// checkCounters demands that what a user reads as metrics is what the pages say.
+func checkCounters(t testing.TB, result beam.PipelineResult, pages []row.Page) {
+	t.Helper()
+	want := map[string]int64{}
+	for _, page := range pages {
+		want["rows"] += int64(len(page.Rows))
+		want["requests"] += page.Requests
+		want["retries"] += max(0, page.Requests-1)
+		if page.Failure == nil || len(page.Failure.Message) > 0 && page.Last {
+			want["pages"]++
+		}
+	}
+	got := map[string]int64{}
+	for _, c := range result.Metrics().AllMetrics().Counters() {
+		if c.Key.Namespace == "fetch_it" {
+			got[c.Key.Name] += c.Committed
+		}
+	}
+	for _, name := range []string{"rows", "pages", "requests", "retries"} {
+		if got[name] != want[name] {
+			t.Errorf("counter %s is %d, want %d", name, got[name], want[name])
 		}
 	}
 }

@@ -31,7 +31,7 @@ type reader struct {
 	page     *row.Page
 	step     string
 	records  int64
-	found    bool
+	missing  bool // an object on the way has no such member
 }
 
 func newReader(schema row.Schema, l layout) (*reader, error) {
@@ -57,7 +57,7 @@ func newReader(schema row.Schema, l layout) (*reader, error) {
 // read fills the page's rows and rejects from its body. An error means that the body as
 // a whole cannot be believed; the page then has no rows.
 func (r *reader) read(page *row.Page, constants []row.Cell, step string) error {
-	r.page, r.step, r.records, r.found = page, step, 0, false
+	r.page, r.step, r.records, r.missing = page, step, 0, false
 	r.body = string(page.Body)
 	r.d.Reset(bytes.NewBuffer(page.Body))
 	r.template = append(r.template[:0], constants...)
@@ -72,7 +72,7 @@ func (r *reader) read(page *row.Page, constants []row.Cell, step string) error {
 	if err == nil {
 		err = expectEnd(r.d)
 	}
-	if err == nil && !r.found && !r.layout.MissingEmpty {
+	if err == nil && r.missing && !r.layout.MissingEmpty {
 		err = failf(codePayload, "the answer has nothing at %q: check data_path", r.layout.Records)
 	}
 	if err != nil {
@@ -91,7 +91,10 @@ func (r *reader) descend(level int) error {
 		return r.each(func() error { return r.descend(level) })
 	case '{':
 		return r.holder(level)
+	case 'n':
+		return r.d.SkipValue()
 	default:
+		r.missing = true
 		return r.d.SkipValue()
 	}
 }
@@ -100,13 +103,10 @@ func (r *reader) descend(level int) error {
 func (r *reader) list() error {
 	switch r.d.PeekKind() {
 	case '[':
-		r.found = true
 		return r.each(r.one)
 	case 'n':
-		r.found = true
 		return r.d.SkipValue()
 	default:
-		r.found = true
 		return r.one()
 	}
 }
@@ -131,6 +131,7 @@ func (r *reader) holder(level int) error {
 		return err
 	}
 	first := len(r.page.Rows)
+	found := false
 	var inherited map[int]row.Cell
 	for r.d.PeekKind() != '}' {
 		name, err := r.name()
@@ -140,6 +141,7 @@ func (r *reader) holder(level int) error {
 		columns := r.parent[name]
 		switch {
 		case name == r.path[level]:
+			found = true
 			err = r.descend(level + 1)
 		case level == len(r.path)-1 && len(columns) > 0:
 			inherited, err = r.inherit(inherited, columns, name)
@@ -153,6 +155,7 @@ func (r *reader) holder(level int) error {
 	if _, err := r.d.ReadToken(); err != nil {
 		return err
 	}
+	r.missing = r.missing || !found
 	if level < len(r.path)-1 {
 		return nil
 	}
@@ -274,9 +277,8 @@ func (r *reader) members(cells []row.Cell) (*cellError, error) {
 		}
 		for _, i := range columns {
 			cell, err := cellOfText(value, r.schema[i].Type)
-			var misfit *cellError
-			if errors.As(err, &misfit) && bad == nil {
-				bad = &cellError{misfit.code, name + ": " + misfit.message}
+			if err != nil && bad == nil {
+				bad = misfit(name, err)
 			}
 			if !cell.IsNull() || !r.layout.Columns[i].Otherwise {
 				cells[i] = cell
@@ -285,6 +287,15 @@ func (r *reader) members(cells []row.Cell) (*cellError, error) {
 	}
 	_, err := r.d.ReadToken()
 	return bad, err
+}
+
+func misfit(name string, err error) *cellError {
+	out := &cellError{rejectInvalid, name + ": " + err.Error()}
+	var c *cellError
+	if errors.As(err, &c) {
+		out.code = c.code
+	}
+	return out
 }
 
 // complete adds the exact text and demands what is required; what a parent fills is
