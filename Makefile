@@ -1,0 +1,91 @@
+# Convergence. `make` alone prints what there is.
+#
+# Compiled code is kept in Go's own build cache (`go env GOCACHE`), tools in .cache/bin.
+# Every target compiles with the same flags, so that no package is compiled twice.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+.DEFAULT_GOAL := help
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION   := v1.9.0
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TOOLS   := $(CURDIR)/.cache/bin
+
+# Not from the environment: two sets of flags would mean two builds of everything.
+export GOFLAGS := -trimpath -mod=readonly -buildvcs=false
+
+GENERATED := docs/processors.md
+
+.PHONY: help build build-job demo test test-long bench lint vet fmt generate verify golden ci clean tools vulncheck
+
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/convergence; the first time about six minutes and 6 GB of memory
+	@echo "building bin/convergence; a first build compiles Beam, DuckDB and the SQL analyzer: about six minutes on two cores, 6 GB"
+	@$(GO) build -v -ldflags '$(LDFLAGS)' -o bin/convergence ./cmd/convergence 2>&1 | .ci/progress
+
+build-job: ## Build bin/convergence-job, the entry of a Dataflow Flex Template, without cgo
+	@echo "building bin/convergence-job"
+	@CGO_ENABLED=0 $(GO) build -v -ldflags '$(LDFLAGS)' -o bin/convergence-job ./cmd/convergence-job 2>&1 | .ci/progress
+
+demo: build ## Run everything on this machine on real traffic traces and print the cost report
+	@$(GO) build -v -ldflags '$(LDFLAGS)' -o bin/demo ./testing/demo 2>&1 | .ci/progress
+	@bin/demo --binary bin/convergence
+
+# The race detector costs the analyzer and DuckDB tens of minutes of compiling and
+# memory that a laptop does not have, so packages whose tests reach them run without it.
+test: ## Run all tests but the long ones
+	@list=$$($(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... | awk '$$1 ~ /\.test$$/ {native = /github\.com\/(duckdb|goccy\/go-googlesql)/; sub(/\.test$$/, "", $$1); print native ? "native" : "pure", $$1}'); \
+	pure=$$(awk '$$1 == "pure" {print $$2}' <<< "$$list"); native=$$(awk '$$1 == "native" {print $$2}' <<< "$$list"); failed=0; \
+	echo "testing $$(wc -w <<< "$$pure") packages with the race detector"; \
+	$(GO) test -race -shuffle=on -p 2 -timeout 10m $$pure || failed=1; \
+	echo "testing $$(wc -w <<< "$$native") packages that reach DuckDB or the SQL analyzer"; \
+	$(GO) test -shuffle=on -p 2 -timeout 10m $$native || failed=1; \
+	exit $$failed
+
+test-long: ## Run all tests, the long ones (build tag long) included
+	@$(GO) test -tags long -shuffle=on -p 2 -timeout 60m ./...
+
+bench: ## Run all benchmarks
+	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r -n1 dirname | sort -u); \
+	if [[ -z "$$packages" ]]; then echo "there is no benchmark"; else $(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $$packages; fi
+
+lint: tools ## Run the linters and check the import rules
+	@$(TOOLS)/golangci-lint run ./...
+
+vet: ## Run go vet
+	@$(GO) vet ./...
+
+fmt: tools ## Format the code
+	@$(TOOLS)/golangci-lint fmt ./...
+
+generate: build ## Write the generated files anew
+	@bin/convergence processors --format md > docs/processors.md
+
+verify: generate ## Fail if a generated file is not what the code generates
+	@git add --intent-to-add $(GENERATED) && git diff --exit-code -- $(GENERATED) || { echo "generated files have changed: commit what 'make generate' wrote" >&2; exit 1; }
+
+golden: ## Accept the present output as golden; look at the diff before you commit it
+	@$(GO) test $$(grep -rl --include='*_test.go' 'convergence/testing/golden"' . | xargs -r -n1 dirname | sort -u) -update
+
+ci: ## Run what CI runs
+	@.ci/run
+
+vulncheck: tools ## Look for known vulnerabilities; never fails
+	@.ci/vulncheck $(TOOLS) $(GOVULNCHECK_VERSION)
+
+tools: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Install the pinned linter into .cache/bin
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	@echo "installing golangci-lint $(GOLANGCI_LINT_VERSION) into .cache/bin; about two and a half minutes"
+	@GOBIN=$(TOOLS) $(GO) install -v github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) 2>&1 | .ci/progress
+	@touch $@
+
+clean: ## Remove what was built, but neither Go's cache nor data
+	@rm -rf bin .cache
