@@ -118,7 +118,7 @@ func RegisterProcess[C any](spec Spec, defaults C, build BuildFunc[C]) {
 func RegisterQuery[C any](spec Spec, defaults C, template func(C) string) {
 	add(&Processor{
 		Spec: spec, Kind: Query,
-		NewConfig: func() any { c := defaults; return &c },
+		NewConfig: func() any { c := clone(defaults); return &c },
 		template:  func(config any) string { return template(*config.(*C)) },
 	})
 }
@@ -126,7 +126,7 @@ func RegisterQuery[C any](spec Spec, defaults C, template func(C) string) {
 func beamProcessor[C any](spec Spec, kind Kind, defaults C, build BuildFunc[C]) *Processor {
 	return &Processor{
 		Spec: spec, Kind: kind,
-		NewConfig: func() any { c := defaults; return &c },
+		NewConfig: func() any { c := clone(defaults); return &c },
 		erase:     func(b Build) (any, error) { return typed[C](b) },
 		build: func(s beam.Scope, in beam.PCollection, step any) (beam.PCollection, error) {
 			return build(s, in, step.(Step[C]))
@@ -136,7 +136,7 @@ func beamProcessor[C any](spec Spec, kind Kind, defaults C, build BuildFunc[C]) 
 
 func typed[C any](b Build) (Step[C], error) {
 	config, ok := b.Step.Config.(*C)
-	if !ok || len(b.Units) != len(b.UnitConfigs) {
+	if !ok || config == nil || len(b.Units) != len(b.UnitConfigs) {
 		return Step[C]{}, fmt.Errorf("step %s: config is %T with %d of %d unit configs", b.Step.ID, b.Step.Config, len(b.UnitConfigs), len(b.Units))
 	}
 	s := b.Step
@@ -146,7 +146,7 @@ func typed[C any](b Build) (Step[C], error) {
 	}
 	for i, u := range b.Units {
 		c, ok := b.UnitConfigs[i].(*C)
-		if !ok {
+		if !ok || c == nil {
 			return Step[C]{}, fmt.Errorf("step %s: unit config is %T", s.ID, b.UnitConfigs[i])
 		}
 		out.Units[i] = Unit[C]{Unit: u, Config: *c}

@@ -1,6 +1,8 @@
 package row
 
 import (
+	"strings"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -25,8 +27,8 @@ func (s Schema) AppendJSON(dst []byte, r Row) []byte {
 	return append(dst, '}')
 }
 
-// AppendJSON appends the value in the form that BigQuery loads; JSON cells are written
-// as they are.
+// AppendJSON appends the value in the form that BigQuery loads, on one line; JSON cells
+// are written as they are, but for line breaks between their tokens.
 func (c Cell) AppendJSON(dst []byte) []byte {
 	switch c.kind {
 	case TypeNull:
@@ -37,7 +39,7 @@ func (c Cell) AppendJSON(dst []byte) []byte {
 		}
 		return append(dst, "false"...)
 	case TypeJSON:
-		return append(dst, c.s...)
+		return appendOneLine(dst, c.s)
 	case TypeString:
 		return appendQuoted(dst, c.s)
 	default:
@@ -45,6 +47,19 @@ func (c Cell) AppendJSON(dst []byte) []byte {
 		dst = append(dst, c.Text()...)
 		return append(dst, '"')
 	}
+}
+
+// appendOneLine keeps a value within its line of a JSONL file: JSON text has line breaks
+// only between tokens, so dropping whitespace does not change it.
+func appendOneLine(dst []byte, text string) []byte {
+	if !strings.ContainsAny(text, "\r\n") {
+		return append(dst, text...)
+	}
+	v := jsontext.Value(text)
+	if err := v.Compact(); err != nil {
+		return append(dst, text...)
+	}
+	return append(dst, v...)
 }
 
 // appendQuoted replaces invalid UTF-8, which no decoder of ours lets through.

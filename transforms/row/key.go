@@ -11,6 +11,9 @@ import (
 // keys and different values or types never do.
 func (c Cell) AppendKey(dst []byte) []byte {
 	text := c.Text()
+	if v, ok := c.AsFloat64(); ok && v == 0 {
+		text = "0" // SQL holds 0 and -0 equal
+	}
 	dst = append(dst, byte('a'+c.kind))
 	dst = strconv.AppendInt(dst, int64(len(text)), 10)
 	dst = append(dst, ':')

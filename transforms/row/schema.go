@@ -94,6 +94,9 @@ func (f *Field) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
+	if j.Name == "" || j.Type == TypeNull {
+		return fmt.Errorf("column %q: name and type are both needed", j.Name)
+	}
 	switch strings.ToUpper(j.Mode) {
 	case "", "NULLABLE", "REQUIRED":
 	default:
