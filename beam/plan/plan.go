@@ -52,6 +52,7 @@ type Plan struct {
 	RatePerMin int // requests per minute of the whole run; 0 = no cap
 	Lookback   int // days that a schedule adds
 	Schedule   *configs.Schedule
+	Execution  configs.Execution
 	Steps      []*Step // dependencies before dependents, else in document order
 }
 

@@ -1,0 +1,211 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cloud.google.com/go/civil"
+	"gopkg.in/yaml.v3"
+
+	"github.com/cloudact/convergence/configs"
+	"github.com/cloudact/convergence/transforms/row"
+)
+
+// builtModes are the write modes that this version can publish.
+var builtModes = []string{"replace_partition", "overwrite"}
+
+const (
+	envelopeRejects = 0.01
+	usageDate       = "usage_date"
+)
+
+// destination merges what the document says with the processor's defaults.
+func (s *stepBuilder) destination() {
+	said, output := s.step.Destination, s.processor.Output()
+	if said == nil {
+		said = &configs.Destination{}
+	}
+	d := Destination{
+		Table: said.Table, DatasetType: said.DatasetType, WriteMode: said.WriteMode, Delivery: said.Delivery,
+		ReplaceField: said.ReplaceField, ReplaceScope: said.ReplaceScope, KeyFields: said.KeyFields,
+		BatchSize: said.BatchSize, Recreate: said.Recreate, TimePartitioning: said.TimePartitioning,
+		Clustering: said.Clustering, Path: said.Path, Format: said.Format,
+	}
+	if d.Table == "" && d.Path == "" {
+		d.Table = output.Table
+	}
+	if d.WriteMode == "" {
+		d.WriteMode = output.WriteMode
+	}
+	if d.WriteMode == "" {
+		d.WriteMode = map[string]string{configs.KindQuery: "overwrite"}[s.processor.Kind()]
+	}
+	if d.WriteMode == "" {
+		d.WriteMode = "append"
+	}
+	if d.Delivery == "" {
+		d.Delivery = "exactly_once"
+	}
+	path := s.path + ".destination"
+	s.schema(said)
+	s.layout(&d)
+	s.rejects(&d, said.MaxRejected)
+	s.out.Destination = d
+	if !s.out.writesRows() {
+		s.problem(s.at("destination"), path, "names no table; %s has no default", s.processor.Name())
+	}
+	if d.Table != "" {
+		s.out.Writes = []string{d.Table}
+	}
+	s.refused(d, path)
+}
+
+// refused names what the language has and this version has not.
+func (s *stepBuilder) refused(d Destination, path string) {
+	node := func(key string) (n *yaml.Node) {
+		if n = configs.Member(s.at("destination"), key); n == nil {
+			n = s.at("destination")
+		}
+		return n
+	}
+	if d.Path != "" {
+		s.problem(node("path"), path+".path", "files as destinations are not part of this version; name a table")
+		return
+	}
+	if !slices.Contains(builtModes, d.WriteMode) && d.WriteMode != "" && s.out.writesRows() {
+		s.problem(node("write_mode"), path+".write_mode", "%s is not part of this version; available: %s", d.WriteMode, strings.Join(builtModes, ", "))
+	}
+	if d.Delivery == "smart" {
+		s.problem(node("delivery"), path+".delivery", "smart is not part of this version; available: exactly_once")
+	}
+	for _, key := range []string{"schema_file", "schema_template", "recreate"} {
+		if configs.Member(s.at("destination"), key) != nil {
+			s.problem(node(key), path+"."+key, "is not part of this version; declare the table with schema_ref")
+		}
+	}
+}
+
+// schema finds the columns of the destination.
+func (s *stepBuilder) schema(said *configs.Destination) {
+	output := s.processor.Output()
+	ref := said.SchemaRef
+	if ref == "" && (said.Table == "" || said.Table == output.Table || !output.Envelope) {
+		ref = output.SchemaRef
+	}
+	if ref != "" {
+		table, ok := s.findSchema(ref)
+		if !ok {
+			n := configs.Member(s.at("destination"), "schema_ref")
+			if n == nil {
+				n = s.node
+			}
+			s.suggest(n, s.path+".destination.schema_ref", ref, "is no declared schema", s.deps.Catalog.Tables())
+			return
+		}
+		s.out.Schema = table
+		return
+	}
+	if output.Envelope {
+		s.out.Schema = configs.TableSchema{Fields: s.envelope(), TimePartitioning: &configs.TimePartitioning{Type: "DAY", Field: usageDate}}
+	}
+}
+
+// findSchema accepts a full reference, or a bare name of the pipeline's own folder.
+func (s *stepBuilder) findSchema(ref string) (configs.TableSchema, bool) {
+	if t, ok := s.deps.Catalog.Table(ref); ok {
+		return t, true
+	}
+	return s.deps.Catalog.Table(configs.ID(s.plan.Provider, s.plan.Domain, ref))
+}
+
+// envelope returns the columns of a raw envelope with the fields that the config adds.
+func (s *stepBuilder) envelope() row.Schema {
+	schema := row.Schema{
+		{Name: "org_slug", Type: row.TypeString, Required: true, Description: "Organization"},
+		{Name: usageDate, Type: row.TypeDate, Description: "Day that was fetched"},
+		{Name: "raw_data", Type: row.TypeString, Description: "The provider's exact text"},
+		{Name: "extracted_at", Type: row.TypeTimestamp, Description: "When it was fetched"},
+	}
+	fields := configs.Member(configs.Member(configs.Member(s.node, "config"), "transform"), "add_fields")
+	if fields == nil {
+		return schema
+	}
+	for i := 0; i+1 < len(fields.Content); i += 2 {
+		if name := fields.Content[i].Value; schema.Index(name) < 0 {
+			schema = append(schema, row.Field{Name: name, Type: row.TypeString, Description: "Added by the pipeline"})
+		}
+	}
+	return schema
+}
+
+// layout settles partitioning, clustering and the field that a replacement goes by.
+func (s *stepBuilder) layout(d *Destination) {
+	if d.TimePartitioning == nil {
+		d.TimePartitioning = s.out.Schema.TimePartitioning
+	} else if d.TimePartitioning.Type == "" {
+		d.TimePartitioning.Type = "DAY"
+	}
+	if d.Clustering == nil {
+		d.Clustering = s.out.Schema.Clustering
+	}
+	if d.WriteMode != "replace_partition" {
+		return
+	}
+	if d.ReplaceField == "" && d.TimePartitioning != nil {
+		d.ReplaceField = d.TimePartitioning.Field
+	}
+	path := s.path + ".destination"
+	if d.ReplaceField == "" {
+		s.problem(s.at("destination"), path+".replace_field", "is required: the table is not partitioned, so replace_partition cannot tell which rows belong to a slice")
+		return
+	}
+	s.column(d.ReplaceField, path+".replace_field")
+	for _, name := range slices.Sorted(maps.Keys(d.ReplaceScope)) {
+		s.column(name, path+".replace_scope."+name)
+	}
+	for _, name := range d.KeyFields {
+		s.column(name, path+".key_fields")
+	}
+}
+
+// column checks that a column exists when the columns are known.
+func (s *stepBuilder) column(name, path string) {
+	fields := s.out.Schema.Fields
+	if len(fields) == 0 || fields.Index(name) >= 0 {
+		return
+	}
+	s.suggest(s.at("destination"), path, name, "is no column of the table", fields.Names())
+}
+
+// rejects reads max_rejected: rows, or a percentage.
+func (s *stepBuilder) rejects(d *Destination, text string) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		if !s.processor.Output().MoneyTable {
+			d.MaxRejected.Share = envelopeRejects
+		}
+		return
+	}
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	switch {
+	case err != nil: // the schema has said so
+	case percent && n <= 100:
+		d.MaxRejected.Share = n / 100
+	case !percent && n == float64(int64(n)):
+		d.MaxRejected.Rows = int64(n)
+	default:
+		s.problem(s.at("destination"), s.path+".destination.max_rejected", "must be a whole number of rows or at most 100%%, not %q", text)
+	}
+}
+
+// days returns the slices from start to end, both inclusive, End of each exclusive.
+func days(start, end civil.Date) []Unit {
+	var out []Unit
+	for d := start; !d.After(end); d = d.AddDays(1) {
+		out = append(out, Unit{Start: d, End: d.AddDays(1)})
+	}
+	return out
+}

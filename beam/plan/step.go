@@ -1,0 +1,137 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/cloudact/convergence/configs"
+)
+
+// stepBuilder makes one step.
+type stepBuilder struct {
+	*builder
+	node      *yaml.Node // as written, in canonical spelling
+	resolved  *yaml.Node
+	step      configs.Step
+	path      string
+	index     int
+	processor configs.Processor
+	scope     *configs.Scope
+	out       *Step
+	used      []string // variables of config and destination
+}
+
+// build returns nil when the step cannot be made at all.
+func (s *stepBuilder) build() *Step {
+	processor, problem := configs.FindProcessor(s.deps.Processors, s.step.Type)
+	if problem != nil {
+		if s.step.Type != "" {
+			problem.File, problem.Path = s.canonical.File.Name, s.path+".ps_type"
+			n := s.at("ps_type")
+			problem.Line, problem.Col = n.Line, n.Column
+			s.problems = append(s.problems, *problem)
+		}
+		return s.unknown()
+	}
+	s.processor = processor
+	s.scope = s.builder.scope.Step(s.step.StepID, configs.Member(s.node, "variables"), s.path)
+	s.out = &Step{
+		ID: s.step.StepID, Type: processor.Name(), Kind: processor.Kind(), Index: s.index,
+		DependsOn: s.step.DependsOn, Inputs: s.step.Inputs, OnFailure: s.step.OnFailure,
+		Skip:    s.step.Enabled != nil && !*s.step.Enabled,
+		Timeout: timeout(s.step.TimeoutMinutes, s.step.TimeoutSeconds, defaultStepTimeout),
+		Retries: s.request.DefaultRetries, Backoff: defaultBackoff, MoneyTable: processor.Output().MoneyTable,
+	}
+	if s.out.OnFailure == "" {
+		s.out.OnFailure = "stop"
+	}
+	if s.step.RetryAttempts != nil {
+		s.out.Retries = *s.step.RetryAttempts
+	}
+	if s.step.RetryBackoff != nil {
+		s.out.Backoff = time.Duration(*s.step.RetryBackoff * float64(time.Second))
+	}
+	s.unusedKeys()
+	s.destination()
+	s.units()
+	s.credential()
+	return s.out
+}
+
+// unknown stands in for a step that cannot be made, so that references to it are still
+// checked.
+func (s *stepBuilder) unknown() *Step {
+	return &Step{ID: s.step.StepID, Index: s.index, DependsOn: s.step.DependsOn, Inputs: s.step.Inputs}
+}
+
+// at returns the node of a key of the step, or of the step.
+func (s *stepBuilder) at(key string) *yaml.Node {
+	if n := configs.Member(s.node, key); n != nil {
+		return n
+	}
+	return s.node
+}
+
+// stepKeys of other kinds of step that a step of this kind would silently ignore.
+var foreignKeys = []string{"source", "dq_config", "rules_config", "source_config", "target_table", "sql_file", "trigger", "to_emails", "subject", "message"}
+
+func (s *stepBuilder) unusedKeys() {
+	for _, key := range foreignKeys {
+		if n := configs.Member(s.node, key); n != nil {
+			s.problem(n, s.path+"."+key, "is not used by %s", s.processor.Name())
+		}
+	}
+}
+
+// credential finds the provider whose credential the step uses.
+func (s *stepBuilder) credential() {
+	if name := s.processor.Provider(); name != "" {
+		s.out.Provider = name
+		return
+	}
+	auth := configs.Member(configs.Member(s.node, "config"), "auth")
+	if auth == nil {
+		return
+	}
+	path := s.path + ".config.auth"
+	providers := s.deps.Catalog.Providers()
+	if n := configs.Member(auth, "provider"); n != nil {
+		p, ok := providers.Lookup(n.Value)
+		if !ok {
+			s.suggest(n, path+".provider", n.Value, "is no provider", providers.Names())
+			return
+		}
+		s.out.Provider = p.Name
+		return
+	}
+	if n := configs.Member(auth, "secret_key"); n != nil {
+		p, ok := providers.ByContextKey(n.Value)
+		if !ok {
+			s.suggest(n, path+".secret_key", n.Value, "is no provider's context key", providers.ContextKeys())
+			return
+		}
+		s.out.Provider = p.Name
+		return
+	}
+	if p, ok := providers.Lookup(s.plan.Provider); ok {
+		s.out.Provider = p.Name
+	}
+}
+
+func (s *stepBuilder) suggest(n *yaml.Node, path, got, what string, known []string) {
+	if strings.Contains(got, "{") {
+		return // a variable: known at run time only
+	}
+	s.problem(n, path, "%q %s; known: %s", got, what, strings.Join(known, ", "))
+	s.problems[len(s.problems)-1].Suggestion = configs.Nearest(got, known)
+}
+
+// writesRows reports whether the step has a table or file of its own.
+func (s *Step) writesRows() bool { return s.Destination.Table != "" || s.Destination.Path != "" }
+
+func (s *stepBuilder) uses(names ...string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(s.used, n) })
+}

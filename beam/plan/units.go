@@ -1,0 +1,190 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/cloudact/convergence/configs"
+)
+
+// units cuts the run into the slices of the step and resolves its config in each.
+func (s *stepBuilder) units() {
+	config := configs.Member(s.node, "config")
+	path := s.path + ".config"
+	units := []Unit{{Start: s.plan.Start, End: s.plan.End.AddDays(1)}}
+	s.used = configs.UsedNames(s.scope, s.node, path)
+	if s.byDay() {
+		units = days(s.plan.Start, s.plan.End)
+	} else if s.uses("date") && len(days(s.plan.Start, s.plan.End)) > 1 {
+		s.problem(s.at("config"), path, "uses {date}, but %s runs once for %s to %s; use {start_date} and {end_date}", s.out.Destination.WriteMode, s.plan.Start, s.plan.End)
+	}
+	s.window(path)
+	for i := range units {
+		if !s.unit(&units[i], config, path) {
+			return // the same problems would follow for every slice
+		}
+	}
+	s.out.Units = units
+	s.out.Config = units[0].Config
+	s.hash()
+	for i := range units {
+		units[i].ID = s.unitID(units[i])
+	}
+}
+
+// byDay reports whether the step's slices are days.
+func (s *stepBuilder) byDay() bool {
+	if s.out.Destination.WriteMode == "overwrite" {
+		return false
+	}
+	if s.processor.Output().ByDay {
+		return true
+	}
+	starts := s.uses("start_date", "start_ts", "start_time")
+	ends := s.uses("end_date", "end_ts", "end_time")
+	if s.uses("date") || s.uses("start_date") && !ends {
+		return true
+	}
+	return s.processor.Kind() == configs.KindSource && starts && ends && s.windowMode() != "range"
+}
+
+func (s *stepBuilder) windowMode() string {
+	if n := configs.Member(configs.Member(s.node, "config"), "window"); n != nil {
+		return n.Value
+	}
+	return ""
+}
+
+// window takes the key out of the config: it is the planner's, not the processor's.
+func (s *stepBuilder) window(path string) {
+	n := configs.Member(configs.Member(s.node, "config"), "window")
+	if n == nil || n.Value == "" {
+		return
+	}
+	if n.Value != "range" && n.Value != "day" {
+		s.problem(n, path+".window", "must be one of day, range")
+	}
+	configs.Drop(configs.Member(s.node, "config"), "window")
+}
+
+// unit resolves config and statement in one slice; false when there was a problem.
+func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string) bool {
+	before := len(s.problems)
+	scope := s.scope.Slice(u.Start, u.End.AddDays(-1))
+	query := s.processor.Kind() == configs.KindQuery
+	resolved, problems := configs.Resolve(config, path, scope, func(p string) bool { return query && p == path+".sql" })
+	s.add(problems)
+	typed, problems := s.validator.Config(s.canonical, resolved, s.processor)
+	s.add(problems)
+	u.Config = typed
+	if query {
+		s.statement(u, config, path, scope)
+	}
+	return len(s.problems) == before
+}
+
+// statement renders the SQL of a query step for one slice.
+func (s *stepBuilder) statement(u *Unit, config *yaml.Node, path string, scope *configs.Scope) {
+	sql := configs.Member(config, "sql")
+	if sql == nil || sql.Kind != yaml.ScalarNode {
+		return // the schema requires it
+	}
+	statement, _, problems := scope.SQL(sql, path+".sql")
+	s.add(problems)
+	u.Statement = statement
+	if len(problems) > 0 {
+		return
+	}
+	s.out.Reads = s.tables(statement)
+	if s.deps.SQL == nil {
+		return
+	}
+	for _, p := range s.deps.SQL.Check(s.ctx, statement.SQL, statement.Params, s.declaredTables()) {
+		s.add(configs.Problems{s.canonical.SQLProblem(sql, path+".sql", statement, p)})
+	}
+}
+
+// tables returns the names of the tables of the run's dataset that a statement reads.
+func (s *stepBuilder) tables(statement *configs.Statement) []string {
+	prefix := s.plan.Project + "." + s.plan.Dataset + "."
+	var out []string
+	for _, t := range statement.Tables() {
+		name := strings.TrimPrefix(strings.TrimPrefix(t, prefix), s.plan.Dataset+".")
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// declaredTables are the tables of the steps so far and of the shipped schemas.
+func (s *stepBuilder) declaredTables() map[string]configs.TableSchema {
+	prefix := s.plan.Project + "." + s.plan.Dataset + "."
+	out := map[string]configs.TableSchema{}
+	for _, ref := range s.deps.Catalog.Tables() {
+		if t, ok := s.deps.Catalog.Table(ref); ok {
+			out[prefix+ref[strings.LastIndexByte(ref, '/')+1:]] = t
+		}
+	}
+	for _, step := range s.plan.Steps {
+		if len(step.Schema.Fields) > 0 {
+			out[prefix+step.Destination.Table] = step.Schema
+		}
+	}
+	return out
+}
+
+// hash fingerprints what decides the rows of the step, apart from the slice.
+func (s *stepBuilder) hash() {
+	config, err := configs.JSON(configs.Member(s.node, "config"))
+	if err != nil {
+		s.problem(s.at("config"), s.path+".config", "%s", err)
+		return
+	}
+	destination, err := json.Marshal(s.out.Destination)
+	if err != nil {
+		s.problem(s.at("destination"), s.path+".destination", "%s", err)
+		return
+	}
+	s.out.ConfigHash = digest(s.processor.Name(), string(config), s.parameters(), s.out.Schema.Fields.Fingerprint(), string(destination))
+}
+
+// parameters writes the values of the variables that the step uses, apart from dates,
+// times and run ids, in a canonical form.
+func (s *stepBuilder) parameters() string {
+	values := configs.ParameterValues(s.scope, s.used)
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fmt.Fprintf(&b, "%q=%q\n", name, values[name])
+	}
+	return b.String()
+}
+
+func (s *stepBuilder) unitID(u Unit) string {
+	return digest(s.plan.Org, s.plan.Pipeline, s.out.ID, u.Start.String(), u.End.String(), s.parameters())
+}
+
+const idDigits = 24
+
+// digest returns 24 hex digits of SHA-256 over the parts, each with its length.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:idDigits]
+}
+
+// sameSlices reports whether two steps run over the same slices.
+func sameSlices(a, b *Step) bool {
+	return slices.EqualFunc(a.Units, b.Units, func(x, y Unit) bool {
+		return x.Start == y.Start && x.End == y.End
+	})
+}
