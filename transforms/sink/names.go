@@ -20,8 +20,8 @@ const (
 
 var (
 	projectPattern = regexp.MustCompile(`^[a-z][a-z0-9.:-]{1,99}$`)
-	datasetPattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,1024}$`)
-	tablePattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,1000}$`)
+	datasetPattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,900}$`)
+	tablePattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,900}$`)
 	columnPattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,299}$`)
 	unitPattern    = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 	paramPattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)

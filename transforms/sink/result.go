@@ -69,22 +69,29 @@ type StepResult struct {
 func (r StepResult) Blocks() bool { return r.State != StateCompleted && !r.Continue }
 
 func init() {
-	registerJSON[StepResult]()
-	registerJSON[ChunkRef]()
+	result, chunk := reflect.TypeFor[StepResult](), reflect.TypeFor[ChunkRef]()
+	beam.RegisterType(result)
+	beam.RegisterType(chunk)
+	// JSON leaves the fields of these few elements free to grow. Beam finds coder
+	// functions by their names, which generic functions do not have.
+	beam.RegisterCoder(result, encodeResult, decodeResult)
+	beam.RegisterCoder(chunk, encodeChunk, decodeChunk)
 }
 
-// registerJSON registers T with a JSON coder: there are few of these elements, and JSON
-// keeps their fields free to grow.
-func registerJSON[T any]() {
-	t := reflect.TypeFor[T]()
-	beam.RegisterType(t)
-	beam.RegisterCoder(t,
-		func(v T) ([]byte, error) { return json.Marshal(v) },
-		func(b []byte) (T, error) {
-			var v T
-			if err := json.Unmarshal(b, &v); err != nil {
-				return v, fmt.Errorf("decode %s: %w", t, err)
-			}
-			return v, nil
-		})
+func encodeResult(r StepResult) ([]byte, error) { return json.Marshal(r) }
+
+func decodeResult(b []byte) (r StepResult, err error) {
+	if err = json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("decode step result: %w", err)
+	}
+	return r, nil
+}
+
+func encodeChunk(c ChunkRef) ([]byte, error) { return json.Marshal(c) }
+
+func decodeChunk(b []byte) (c ChunkRef, err error) {
+	if err = json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("decode chunk reference: %w", err)
+	}
+	return c, nil
 }
