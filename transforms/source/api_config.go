@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/invopop/jsonschema"
+
 	"github.com/cloudact/convergence/transforms/registry"
 	"github.com/cloudact/convergence/transforms/row"
 )
@@ -51,6 +53,9 @@ const (
 	pageNone   = "none"
 	pageCursor = "cursor"
 )
+
+// JSONSchemaExtend says that defaults fill every key but the address.
+func (APIConfig) JSONSchemaExtend(s *jsonschema.Schema) { s.Required = []string{"url"} }
 
 // Validate implements registry.Validator.
 func (c APIConfig) Validate() error {

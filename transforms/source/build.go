@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/invopop/jsonschema"
 
 	"github.com/cloudact/convergence/transforms/row"
 )
@@ -15,6 +16,9 @@ type RateLimit struct {
 	MaxRetries        int     `json:"max_retries" jsonschema:"minimum=0,maximum=20,description=How often a request is repeated after a passing failure"`
 	RetryOn429        bool    `json:"retry_on_429" jsonschema:"description=Whether answer 429 is repeated"`
 }
+
+// JSONSchemaExtend says that defaults fill every key.
+func (RateLimit) JSONSchemaExtend(s *jsonschema.Schema) { s.Required = nil }
 
 var defaultRate = RateLimit{RequestsPerSecond: 10, MaxRetries: 3, RetryOn429: true}
 

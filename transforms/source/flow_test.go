@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/runtime/graphx"
+	"github.com/invopop/jsonschema"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/cloudact/convergence/transforms/registry"
@@ -222,5 +223,29 @@ func TestConfigsAreRefusedWithTheKeyThatIsWrong(t *testing.T) {
 		if !ok || err.Path != c.path {
 			t.Errorf("%s %s: %v, want an error at %s", c.processor, c.config, err, c.path)
 		}
+	}
+}
+
+func TestEveryKeyIsDescribedAndOnlyTheAddressIsRequired(t *testing.T) {
+	for name, required := range map[string]string{"generic.api_extractor": "url", "openai.usage": ""} {
+		processor, _ := registry.Lookup(name)
+		schema := (&jsonschema.Reflector{DoNotReference: true}).Reflect(processor.NewConfig())
+		checkKeys(t, name, schema, required)
+	}
+}
+
+func checkKeys(t *testing.T, path string, schema *jsonschema.Schema, required string) {
+	t.Helper()
+	if got := strings.Join(schema.Required, " "); got != required {
+		t.Errorf("%s requires %q, want %q", path, got, required)
+	}
+	if schema.Properties == nil {
+		return
+	}
+	for key := schema.Properties.Oldest(); key != nil; key = key.Next() {
+		if key.Value.Description == "" {
+			t.Errorf("%s.%s has no description", path, key.Key)
+		}
+		checkKeys(t, path+"."+key.Key, key.Value, "")
 	}
 }
