@@ -1,0 +1,142 @@
+package translate
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
+	"github.com/goccy/go-googlesql"
+)
+
+// call is one call of a function, its arguments already translated.
+type call struct {
+	t      *translator
+	node   googlesql.ResolvedNode
+	name   string
+	args   []string
+	nodes  []googlesql.ResolvedExprNode
+	types  []*analyze.Type
+	result *analyze.Type
+}
+
+// rule makes the DuckDB text of a call.
+type rule func(c *call) string
+
+func (t *translator) functionCall(n *googlesql.ResolvedFunctionCall) string {
+	c := t.newCall(n, get(n.Function()), get(n.ArgumentList()), t.exprType(n))
+	if len(get(n.GenericArgumentList())) > 0 {
+		t.unsupported(n, "a lambda argument of "+strings.ToUpper(c.name))
+	}
+	if len(get(n.CollationList())) > 0 {
+		t.unsupported(n, "COLLATE")
+	}
+	f, ok := functions[c.name]
+	if !ok {
+		t.unsupported(n, "function "+strings.ToUpper(strings.TrimPrefix(c.name, "$")))
+	}
+	text := f(c)
+	if get(n.ErrorMode()) == googlesql.ResolvedFunctionCallBaseEnums_ErrorModeSafeErrorMode {
+		return "TRY(" + text + ")"
+	}
+	return text
+}
+
+func (t *translator) newCall(n googlesql.ResolvedNode, f *googlesql.Function, args []googlesql.ResolvedExprNode, result *analyze.Type) *call {
+	c := &call{t: t, node: n, name: strings.ToLower(get(f.Name())), result: result, nodes: args}
+	if path := get(f.FunctionNamePath()); len(path) > 1 {
+		c.name = strings.ToLower(strings.Join(path, "."))
+	}
+	for _, a := range args {
+		c.types = append(c.types, t.exprType(a))
+		c.args = append(c.args, t.expr(a))
+	}
+	return c
+}
+
+// bad refuses this call for its argument types.
+func (c *call) bad() string {
+	names := make([]string, len(c.types))
+	for i, typ := range c.types {
+		names[i] = typ.Name
+	}
+	c.t.unsupported(c.node, strings.ToUpper(strings.TrimPrefix(c.name, "$"))+" for arguments of types "+strings.Join(names, ", "))
+	return ""
+}
+
+// enum is the name of an argument such as a date part, empty when absent.
+func (c *call) enum(i int) string {
+	if i >= len(c.args) || c.types[i] != enumType {
+		return ""
+	}
+	return strings.Trim(c.args[i], "'")
+}
+
+// constText is a string argument that is a constant; ok is false otherwise.
+func (c *call) constText(i int) (text string, ok bool) {
+	lit, isLit := c.nodes[i].(*googlesql.ResolvedLiteral)
+	if !isLit || c.types[i].Name != "STRING" {
+		return "", false
+	}
+	v := get(lit.Value())
+	if get(v.IsNull()) {
+		return "", false
+	}
+	return get(v.StringValue()), true
+}
+
+// template fills {0}, {1}, ... with the arguments and {*} with all of them.
+func template(text string) rule {
+	return func(c *call) string {
+		pairs := []string{"{*}", strings.Join(c.args, ", ")}
+		for i, a := range c.args {
+			pairs = append(pairs, "{"+strconv.Itoa(i)+"}", a)
+		}
+		return strings.NewReplacer(pairs...).Replace(text)
+	}
+}
+
+// byArgs chooses by the number of arguments.
+func byArgs(rules map[int]string) rule {
+	return func(c *call) string {
+		text, ok := rules[len(c.args)]
+		if !ok {
+			return c.bad()
+		}
+		return template(text)(c)
+	}
+}
+
+// byType chooses by the type of the first argument.
+func byType(rules map[string]string) rule {
+	return func(c *call) string {
+		if len(c.types) == 0 {
+			return c.bad()
+		}
+		text, ok := rules[c.types[0].Name]
+		if !ok {
+			return c.bad()
+		}
+		return template(text)(c)
+	}
+}
+
+// strings only: the DuckDB function does not take BLOBs.
+func textOnly(text string) rule { return byType(map[string]string{"STRING": text}) }
+
+// alternatives tries rules in order; nil-returning ones give way.
+func byShape(shapes map[string]string) rule {
+	return func(c *call) string {
+		names := make([]string, len(c.types))
+		for i, typ := range c.types {
+			names[i] = typ.Name
+		}
+		text, ok := shapes[strings.Join(names, " ")]
+		if !ok {
+			return c.bad()
+		}
+		return template(text)(c)
+	}
+}
+
+// floats takes functions that exist for FLOAT64 alone.
+func floats(text string) rule { return byType(map[string]string{"FLOAT64": text}) }
