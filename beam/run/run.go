@@ -39,6 +39,7 @@ const (
 	CodeRunner          = "RUNNER"
 	CodeTimeout         = "TIMEOUT"
 	CodeCancelled       = "CANCELLED"
+	CodeNoOutcome       = "NO_OUTCOME" // the runner took the graph and this process does not follow it
 )
 
 const progressEvery = time.Second
@@ -66,9 +67,9 @@ func Build(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog) (
 	if err != nil {
 		return nil, nil, err
 	}
-	dlq, err := catalog.Schema("system/" + compile.DeadLetterTable)
-	if err != nil {
-		return nil, nil, err
+	dlq, ok := catalog.Table("system/" + compile.DeadLetterTable)
+	if !ok {
+		return nil, nil, fmt.Errorf("configs declare no table system/%s", compile.DeadLetterTable)
 	}
 	pipeline, err := compile.Pipeline(p, compile.Options{
 		Generations: spec.Generations, Deadline: spec.Deadline, Now: spec.Now, DeadLetters: dlq,
@@ -86,7 +87,7 @@ func Job(ctx context.Context, spec runfolder.Spec, cfg Config) (runfolder.Result
 	j := &job{spec: spec, cfg: cfg, start: cfg.Now().UTC(), steps: map[string]runfolder.StepResult{}}
 	j.event(runfolder.Event{Kind: runfolder.KindStarted})
 	result := j.run(ctx)
-	if cfg.Folder == nil {
+	if cfg.Folder == nil || result.Code == CodeNoOutcome {
 		return result, nil
 	}
 	return result, errors.Join(cfg.Folder.WriteResult(result), cfg.Folder.Close())
@@ -123,6 +124,9 @@ func (j *job) run(ctx context.Context) runfolder.Result {
 		return j.result(runfolder.Cancelled, CodeCancelled, "the run was stopped; start it again to go on")
 	case err != nil:
 		return j.result(runfolder.Failed, CodeRunner, fmt.Sprintf("runner %s: %v", j.spec.Runner, err))
+	}
+	if j.spec.Runner == Dataflow {
+		return j.result(runfolder.Failed, CodeNoOutcome, "the graph was handed to Dataflow; its service says how the job ends")
 	}
 	return j.verdict()
 }

@@ -25,7 +25,7 @@ const (
 func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launcher.Claim, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := "reg_" + hex.EncodeToString(sum[:])[:40]
-	text, err := s.statement("register.sql")
+	text, err := s.statement("one.sql")
 	if err != nil {
 		return launcher.Claim{}, err
 	}

@@ -185,3 +185,15 @@ func isStatus(err error, status int) bool {
 	var api *googleapi.Error
 	return errors.As(err, &api) && api.Code == status
 }
+
+// Ping reports whether the warehouse answers a query.
+func (s *Store) Ping(ctx context.Context) error {
+	q, err := s.query("one.sql")
+	if err != nil {
+		return err
+	}
+	if _, err := q.Read(ctx); err != nil {
+		return fmt.Errorf("query the warehouse: %w", err)
+	}
+	return nil
+}

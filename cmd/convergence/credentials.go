@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/cloudact/convergence/configs"
+	"github.com/cloudact/convergence/launcher/credentials"
+)
+
+const maxCredential = 64 << 10
+
+func (a *app) credentialsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "credentials", Short: "Keep provider credentials, encrypted by KMS",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; there are set, list and delete", args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.setCredential(), a.listCredentials(), a.deleteCredential())
+	return c
+}
+
+func (a *app) setCredential() *cobra.Command {
+	var org, fromEnv, fromFile string
+	c := &cobra.Command{
+		Use:     "set PROVIDER [-]",
+		Short:   "Encrypt a credential and store it for an organisation",
+		Long:    "The secret comes from an environment variable, a file, or standard input (-), never from an\nargument, where other users of the machine could read it.",
+		Example: "  convergence credentials set OPENAI --org acme --from-env OPENAI_ADMIN_KEY\n  pass openai/admin | convergence credentials set OPENAI --org acme -",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			secret, err := readSecret(c.InOrStdin(), fromEnv, fromFile, len(args) == 2 && args[1] == "-")
+			if err != nil {
+				return err
+			}
+			catalog, err := configs.Open(configs.Shipped())
+			if err != nil {
+				return err
+			}
+			provider, ok := catalog.Providers().Lookup(args[0])
+			if !ok {
+				return fmt.Errorf("unknown provider %q; there are %s", args[0], strings.Join(catalog.Providers().Names(), ", "))
+			}
+			if err := checkKey(provider, secret); err != nil {
+				return err
+			}
+			w, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			if _, err := openStore(c.Context(), w, catalog); err != nil {
+				return err
+			}
+			id, err := w.Credentials.Set(c.Context(), credentials.Credential{
+				Org: org, Provider: provider.Name, Name: provider.DisplayName, Type: credentials.Type(provider.CredentialType),
+				Secret: credentials.NewSecret(secret), Status: credentials.StatusValid,
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "stored credential %s of %s for %s\n", id, provider.Name, org)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&org, "org", defaultOrg, "organisation")
+	c.Flags().StringVar(&fromEnv, "from-env", "", "name of the environment variable that holds the secret")
+	c.Flags().StringVar(&fromFile, "from-file", "", "file that holds the secret")
+	return c
+}
+
+// readSecret takes the secret from exactly one place.
+func readSecret(in io.Reader, fromEnv, fromFile string, stdin bool) (string, error) {
+	var text string
+	switch {
+	case fromEnv != "" && fromFile == "" && !stdin:
+		text = os.Getenv(fromEnv)
+		if text == "" {
+			return "", fmt.Errorf("the environment variable %s is empty", fromEnv)
+		}
+	case fromFile != "" && fromEnv == "" && !stdin:
+		b, err := os.ReadFile(fromFile)
+		if err != nil {
+			return "", fmt.Errorf("read secret: %w", err)
+		}
+		text = string(b)
+	case stdin && fromEnv == "" && fromFile == "":
+		b, err := io.ReadAll(io.LimitReader(bufio.NewReader(in), maxCredential+1))
+		if err != nil {
+			return "", fmt.Errorf("read secret from standard input: %w", err)
+		}
+		text = string(b)
+	default:
+		return "", usageError{errors.New("say where the secret comes from: --from-env NAME, --from-file FILE or - for standard input, and only one of them")}
+	}
+	text = strings.TrimSpace(text)
+	if text == "" || len(text) > maxCredential {
+		return "", fmt.Errorf("the secret is empty or longer than %d bytes", maxCredential)
+	}
+	return text, nil
+}
+
+// checkKey refuses what cannot be a key of the provider; it never quotes the key.
+func checkKey(p configs.Provider, secret string) error {
+	if len(p.KeyPrefix) == 0 {
+		return nil
+	}
+	for _, prefix := range p.KeyPrefix {
+		if strings.HasPrefix(secret, prefix) {
+			return nil
+		}
+	}
+	return fmt.Errorf("this is no key of %s: they begin with %s", p.Name, strings.Join(p.KeyPrefix, " or "))
+}
+
+func (a *app) listCredentials() *cobra.Command {
+	var org string
+	c := &cobra.Command{
+		Use: "list", Short: "List an organisation's credentials, without secrets", Example: "  convergence credentials list --org acme", Args: exactArgs(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			w, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			infos, err := w.Credentials.List(c.Context(), org)
+			if err != nil {
+				return err
+			}
+			if a.output == outputJSON {
+				return json.NewEncoder(a.out).Encode(infos)
+			}
+			t := table.NewWriter()
+			t.SetOutputMirror(a.out)
+			t.SetStyle(table.StyleLight)
+			t.AppendHeader(table.Row{"provider", "name", "status", "created", "id"})
+			for _, i := range infos {
+				t.AppendRow(table.Row{i.Provider, i.Name, i.Status, i.Created.Format("2006-01-02 15:04"), i.ID})
+			}
+			t.Render()
+			return nil
+		},
+	}
+	c.Flags().StringVar(&org, "org", defaultOrg, "organisation")
+	return c
+}
+
+func (a *app) deleteCredential() *cobra.Command {
+	var org string
+	c := &cobra.Command{
+		Use: "delete PROVIDER", Short: "Deactivate an organisation's credential", Example: "  convergence credentials delete OPENAI --org acme", Args: exactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			w, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			if err := w.Credentials.Delete(c.Context(), org, args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "deactivated the credential of %s for %s\n", args[0], org)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&org, "org", defaultOrg, "organisation")
+	return c
+}

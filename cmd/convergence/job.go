@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudact/convergence/launcher/runfolder"
+)
+
+func (a *app) jobCommand() *cobra.Command {
+	var spec string
+	c := &cobra.Command{
+		Use:    "job --spec FILE",
+		Short:  "Run one Beam job in this process (the service starts this as a child)",
+		Hidden: true,
+		Args:   exactArgs(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if spec == "" {
+				return usageError{errors.New("--spec is missing: it names the spec.json of a run folder")}
+			}
+			if err := flag.CommandLine.Parse(nil); err != nil { // Beam's own flags keep their defaults
+				return err
+			}
+			folder, err := runfolder.Open(filepath.Dir(spec))
+			if err != nil {
+				return err
+			}
+			s, err := folder.ReadSpec()
+			if err != nil {
+				return err
+			}
+			result, err := a.env.Job(c.Context(), s, folder, a.serviceLogger())
+			if err != nil {
+				return err
+			}
+			if result.State != runfolder.Completed {
+				return fmt.Errorf("run %s %s: %s: %s", result.RunID, result.State, result.Code, result.Error)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&spec, "spec", "", "spec.json of a run folder")
+	return c
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudact/convergence/beam/compile"
+	"github.com/cloudact/convergence/beam/plan"
+	"github.com/cloudact/convergence/cmd/internal/wiring"
+	"github.com/cloudact/convergence/configs"
+	"github.com/cloudact/convergence/launcher"
+)
+
+// planner implements launcher.Planner with the catalogue and the processors of this
+// binary.
+type planner struct {
+	env     wiring.Environment
+	catalog *configs.Catalog
+	plans   *plan.Planner
+}
+
+func newPlanner(env wiring.Environment, catalog *configs.Catalog) *planner {
+	env.Static(catalog)
+	return &planner{env: env, catalog: catalog, plans: plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors()})}
+}
+
+// Plan resolves, validates and plans.
+func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, now time.Time) (*launcher.Plan, error) {
+	file, err := p.file(r)
+	if err != nil {
+		return nil, err
+	}
+	planned, err := p.plans.Plan(ctx, plan.Request{
+		Source: file, Org: r.Org, Env: p.env.Suffix(), Project: p.env.Project, Dataset: launcher.Dataset(r.Org, p.env.Suffix()),
+		Location: p.env.Location, RunID: runID, Params: r.Params, Start: r.Start, End: r.End, Now: now,
+	})
+	if err != nil {
+		return nil, refused(file, err)
+	}
+	out := &launcher.Plan{
+		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params),
+		Start: planned.Start, End: planned.End, Timeout: planned.Timeout,
+	}
+	steps := slices.Clone(planned.Steps)
+	slices.SortFunc(steps, func(a, b *plan.Step) int { return a.Index - b.Index })
+	for _, s := range steps {
+		out.Steps = append(out.Steps, launcher.Step{ID: s.ID, Type: s.Type, Table: s.Destination.Table})
+		for _, u := range s.Units {
+			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Hash: label(s.ConfigHash)})
+		}
+	}
+	return out, nil
+}
+
+func (p *planner) file(r launcher.Request) (configs.File, error) {
+	if r.Document != nil {
+		return configs.File{Name: r.Document.File, Text: []byte(r.Document.Text)}, nil
+	}
+	file, ok := p.catalog.Find(r.Provider, r.Domain, r.Template)
+	if !ok {
+		return configs.File{}, &launcher.Error{
+			Code:    launcher.CodePipelineNotFound,
+			Message: fmt.Sprintf("there is no pipeline %s; there are: %s", configs.ID(r.Provider, r.Domain, r.Template), strings.Join(p.catalog.List(), ", ")),
+		}
+	}
+	return file, nil
+}
+
+// refused keeps one line per problem.
+func refused(file configs.File, err error) error {
+	e := &launcher.Error{Code: launcher.CodeInvalidPipeline, Message: file.Name + " cannot run", Err: err}
+	var problems configs.Problems
+	if errors.As(err, &problems) {
+		e.Err = nil
+		for _, problem := range problems {
+			e.Problems = append(e.Problems, problem.String())
+		}
+	}
+	return e
+}
+
+// withoutDates leaves out what the spec says elsewhere: the job must not meet a date and
+// a range.
+func withoutDates(params map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range params {
+		if k != "date" && k != "start_date" && k != "end_date" {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// label cuts a hash to what a job label may hold.
+func label(hash string) string {
+	const most = 63
+	if len(hash) > most {
+		return hash[:most]
+	}
+	return hash
+}
+
+// target is what a person named on the command line: a file or a shipped pipeline.
+func (p *planner) target(arg string) (launcher.Request, error) {
+	info, err := os.Stat(arg)
+	if err == nil && !info.IsDir() {
+		text, err := os.ReadFile(arg)
+		if err != nil {
+			return launcher.Request{}, fmt.Errorf("read pipeline: %w", err)
+		}
+		return launcher.Request{Document: &launcher.Document{File: arg, Text: string(text)}}, nil
+	}
+	if file, ok := p.catalog.ByPath(filepath.ToSlash(arg)); ok {
+		parts := strings.Split(file.ID, "/")
+		r := launcher.Request{Provider: parts[0], Template: parts[len(parts)-1]}
+		if len(parts) > 2 {
+			r.Domain = parts[1]
+		}
+		return r, nil
+	}
+	return launcher.Request{}, fmt.Errorf("%s: no such file, and no shipped pipeline of that name; there are: %s", arg, strings.Join(p.catalog.List(), ", "))
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/spf13/cobra"
+
+	"github.com/cloudact/convergence/beam/compile"
+	"github.com/cloudact/convergence/beam/run"
+	"github.com/cloudact/convergence/configs"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "validate PATH...",
+		Short:   "Print every problem of every document as file:line:col",
+		Long:    "PATH is a file, a folder (every .yml below it) or the name of a shipped pipeline.\nExit code 1 when anything is wrong.",
+		Example: "  convergence validate my_pipeline.yml\n  convergence validate openai/cost/usage_cost",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("name at least one file, folder or shipped pipeline; see \"convergence validate --help\"")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			catalog, err := configs.Open(configs.Shipped())
+			if err != nil {
+				return err
+			}
+			p := newPlanner(a.env, catalog)
+			bad, total := 0, 0
+			for _, arg := range args {
+				files, err := documents(catalog, arg)
+				if err != nil {
+					fmt.Fprintln(a.err, err)
+					bad++
+					continue
+				}
+				for _, file := range files {
+					total++
+					problems := p.plans.Validate(c.Context(), file)
+					for _, problem := range problems {
+						fmt.Fprintln(a.err, problem)
+					}
+					if len(problems) > 0 {
+						bad++
+					}
+				}
+			}
+			if bad > 0 {
+				return failure{errors.New("invalid documents")}
+			}
+			fmt.Fprintf(a.out, "%d valid\n", total)
+			return nil
+		},
+	}
+}
+
+// documents finds what an argument names.
+func documents(catalog *configs.Catalog, arg string) ([]configs.File, error) {
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && !info.IsDir():
+		text, err := os.ReadFile(arg)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", arg, err)
+		}
+		return []configs.File{{Name: arg, Text: text}}, nil
+	case err == nil:
+		return documentsBelow(arg)
+	}
+	if file, ok := catalog.ByPath(filepath.ToSlash(arg)); ok {
+		return []configs.File{file}, nil
+	}
+	return nil, fmt.Errorf("%s: no such file or folder, and no shipped pipeline of that name", arg)
+}
+
+func documentsBelow(dir string) ([]configs.File, error) {
+	var files []configs.File
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".yml") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files = append(files, configs.File{Name: path, Text: text})
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s: no .yml file below it", dir)
+	}
+	return files, err
+}
+
+func (a *app) graphCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:     "graph PIPELINE",
+		Short:   "Print the compiled Beam graph",
+		Example: "  convergence graph openai/cost/usage_cost\n  convergence graph my_pipeline.yml --format dot | dot -Tsvg > graph.svg",
+		Args:    exactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			catalog, err := configs.Open(configs.Shipped())
+			if err != nil {
+				return err
+			}
+			newPlanner(a.env, catalog)
+			files, err := documents(catalog, args[0])
+			if err != nil {
+				return err
+			}
+			beam.Init()
+			pipeline, _, err := run.Build(c.Context(), run.DryRunSpec(files[0], run.Prism, time.Now().UTC()), catalog)
+			var problems configs.Problems
+			if errors.As(err, &problems) {
+				fmt.Fprintln(a.err, problems)
+				return failure{err}
+			}
+			if err != nil {
+				return err
+			}
+			return a.printGraph(pipeline, format)
+		},
+	}
+	c.Flags().StringVar(&format, "format", "text", "text, dot, mermaid or json")
+	return c
+}
+
+func (a *app) printGraph(pipeline *beam.Pipeline, format string) error {
+	g, err := compile.Describe(pipeline)
+	if err != nil {
+		return err
+	}
+	var text string
+	switch format {
+	case "text":
+		text = g.Text()
+	case "dot":
+		text = g.Dot()
+	case "mermaid":
+		text = g.Mermaid()
+	case "json":
+		text, err = g.JSON()
+	default:
+		return usageError{fmt.Errorf("--format is %q; it must be text, dot, mermaid or json", format)}
+	}
+	fmt.Fprint(a.out, text)
+	return err
+}

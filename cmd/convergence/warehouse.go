@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/cloudact/convergence/cmd/internal/wiring"
+	"github.com/cloudact/convergence/local/daemon"
+)
+
+// warehouse is an open warehouse: the embedded one of the data directory, or the one
+// that the environment names.
+type warehouse struct {
+	*wiring.Clients
+	env   wiring.Environment // with the endpoints in use
+	local *daemon.Client     // nil unless embedded
+}
+
+// open connects to the warehouse in use and starts the embedded one if it is that.
+func (a *app) open(ctx context.Context) (*warehouse, error) {
+	w := &warehouse{env: a.env}
+	if a.env.Embedded() {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program: %w", err)
+		}
+		w.local, err = daemon.Ensure(ctx, daemon.EnsureOptions{
+			Dir: a.dataDir, Command: []string{exe, "local", "--daemon", "--data-dir", a.dataDir},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("start the embedded warehouse: %w", err)
+		}
+		w.env.BigQueryEndpoint, w.env.KMSEndpoint = w.local.BigQueryURL, w.local.KMSAddr
+	}
+	clients, err := w.env.Connect(ctx)
+	if err != nil {
+		return nil, errors.Join(err, w.release())
+	}
+	w.Clients = clients
+	return w, nil
+}
+
+func (w *warehouse) release() error {
+	if w.local == nil {
+		return nil
+	}
+	return w.local.Close()
+}
+
+// close gives the warehouse up; the embedded one leaves by itself later.
+func (w *warehouse) close() {
+	_ = errors.Join(w.Clients.Close(), w.release())
+}
+
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+}
+
+// serviceLogger logs JSON lines at the level of the environment.
+func (a *app) serviceLogger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(a.env.LogLevel))); err != nil {
+		level = slog.LevelInfo
+	}
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewJSONHandler(a.err, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,40 @@
+package wiring
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
+	"github.com/cloudact/convergence/beam/run"
+	"github.com/cloudact/convergence/configs"
+	"github.com/cloudact/convergence/launcher/runfolder"
+)
+
+// Job runs one spec in this process. folder may be nil, when nobody follows. Call it
+// once a process: Beam's state is global.
+func (e Environment) Job(ctx context.Context, spec runfolder.Spec, folder *runfolder.Folder, log *slog.Logger) (runfolder.Result, error) {
+	catalog, err := configs.Open(configs.Shipped())
+	if err != nil {
+		return runfolder.Result{}, err
+	}
+	clients, err := e.Connect(ctx)
+	if err != nil {
+		return runfolder.Result{}, err
+	}
+	defer func() {
+		if err := clients.Close(); err != nil {
+			log.Debug("close clients", "error", err)
+		}
+	}()
+	e.Hooks(catalog, clients)
+	if !beam.Initialized() {
+		beam.Init()
+	}
+	result, err := run.Job(ctx, spec, run.Config{Catalog: catalog, Folder: folder, Log: log})
+	if err != nil {
+		return result, fmt.Errorf("leave result: %w", err)
+	}
+	return result, nil
+}

@@ -1,0 +1,125 @@
+// Command demo is `make demo`: it starts a simulator of OpenAI's organisation API fed by
+// real request traces, the real service with the embedded cloud in a fresh directory,
+// runs the usage and cost pipeline for two organisations through the REST API, prints
+// what the calls cost, holds the totals against the simulator's own bill, and runs the
+// same days again to show that nothing changes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"cloud.google.com/go/civil"
+
+	"github.com/cloudact/convergence/testing/providers/openai"
+)
+
+const (
+	seed     = 20260819
+	pipeline = "openai/cost/usage_cost"
+	days     = 5
+)
+
+// organisations of the demo; the admin keys are the simulator's own.
+var organisations = []openai.Org{
+	{Name: "acme", AdminKey: "sk-admin-demo-acme-4f1c0a", Share: 3},
+	{Name: "globex", AdminKey: "sk-admin-demo-globex-9b27e3", Share: 1},
+}
+
+func main() {
+	bin := flag.String("bin", "bin/convergence", "the product's binary")
+	keep := flag.Bool("keep", false, "keep the data directory")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *bin, *keep)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, bin string, keep bool) (err error) {
+	start := time.Now()
+	bin, err = filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "convergence-demo-")
+	if err != nil {
+		return err
+	}
+	if keep {
+		fmt.Println("data directory:", dir)
+	} else {
+		defer func() { _ = os.RemoveAll(dir) }() // the embedded cloud leaves with it
+	}
+	first := civil.Date{Year: 2026, Month: time.August, Day: 19}
+	d := &demo{bin: bin, dir: filepath.Join(dir, "data"), days: openai.Days(first, days)}
+	if err := d.provider(); err != nil {
+		return err
+	}
+	defer d.stop()
+	for _, step := range []func(context.Context) error{d.credentials, d.serve, d.firstRun, d.report, d.reconcile, d.secondRun} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\nAll of it took %s.\n", time.Since(start).Round(100*time.Millisecond))
+	return nil
+}
+
+// demo is the running demonstration.
+type demo struct {
+	bin, dir string
+	days     []civil.Date
+
+	simulator *openai.Server
+	web       *http.Server
+	baseURL   string // of the simulator
+
+	service service
+	before  map[string]tables // by organisation, after the first run
+}
+
+func (d *demo) first() string { return d.days[0].String() }
+func (d *demo) last() string  { return d.days[len(d.days)-1].String() }
+
+// provider starts the simulator on a free loopback port.
+func (d *demo) provider() error {
+	simulator, err := openai.New(openai.Config{Seed: seed, Days: d.days, Orgs: organisations})
+	if err != nil {
+		return fmt.Errorf("make simulator: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("start simulator: %w", err)
+	}
+	d.simulator = simulator
+	d.web = &http.Server{Handler: simulator.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = d.web.Serve(listener) }()
+	d.baseURL = "http://" + listener.Addr().String() + "/v1"
+	var requests int64
+	for _, org := range organisations {
+		totals, err := simulator.Totals(org.Name)
+		if err != nil {
+			return err
+		}
+		requests += totals.Requests
+	}
+	fmt.Printf("Provider simulator: %d real requests of %d organisations, %s to %s, seed %d\n", requests, len(organisations), d.first(), d.last(), seed)
+	return nil
+}
+
+func (d *demo) stop() {
+	d.service.stop()
+	_ = d.web.Close()
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	startTimeout = 30 * time.Second
+	runTimeout   = 2 * time.Minute
+	pollEvery    = 300 * time.Millisecond
+)
+
+// service is the running product.
+type service struct {
+	cmd  *exec.Cmd
+	url  string
+	keys map[string]string // API key by organisation
+}
+
+func (s *service) stop() {
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+}
+
+// command prepares the product's binary with an environment of its own.
+func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, d.bin, append(args, "--data-dir", d.dir)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "OPENAI_API_BASE_URL=" + d.baseURL}
+	return cmd
+}
+
+// output runs a command and returns what it printed.
+func (d *demo) output(ctx context.Context, args ...string) (string, error) {
+	cmd := d.command(ctx, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("convergence %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// credentials stores each organisation's admin key, encrypted by the embedded KMS. The
+// key goes through standard input, where no other process can read it.
+func (d *demo) credentials(ctx context.Context) error {
+	fmt.Println("Starting the embedded BigQuery and KMS, storing credentials")
+	for _, org := range organisations {
+		cmd := d.command(ctx, "credentials", "set", "OPENAI", "--org", org.Name, "-")
+		cmd.Stdin = strings.NewReader(org.AdminKey)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("store credential of %s: %w\n%s", org.Name, err, out)
+		}
+	}
+	return nil
+}
+
+// serve starts the service and waits until it is ready.
+func (d *demo) serve(ctx context.Context) error {
+	args := []string{"serve", "--local", "--addr", "127.0.0.1:0"}
+	for _, org := range organisations {
+		args = append(args, "--org", org.Name)
+	}
+	cmd := d.command(context.WithoutCancel(ctx), args...)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start service: %w", err)
+	}
+	d.service.cmd = cmd
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
+			d.service.url = url
+			break
+		}
+	}
+	if d.service.url == "" {
+		return errors.New("the service ended without listening")
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	b, err := os.ReadFile(filepath.Join(d.dir, "keys.json"))
+	if err != nil {
+		return fmt.Errorf("read the development keys: %w", err)
+	}
+	if err := json.Unmarshal(b, &d.service.keys); err != nil {
+		return fmt.Errorf("read the development keys: %w", err)
+	}
+	fmt.Println("Service listens on", d.service.url)
+	return d.ready(ctx)
+}
+
+func (d *demo) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		var health struct {
+			Status string `json:"status"`
+		}
+		if err := d.call(ctx, http.MethodGet, "/health/ready", "", nil, &health); err == nil && health.Status == "ready" {
+			return nil
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return fmt.Errorf("the service did not become ready: %w", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// call makes one request as an organisation ("" for none).
+func (d *demo) call(ctx context.Context, method, path, org string, body, answer any) error {
+	var reader io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		reader = bytes.NewReader(b)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, d.service.url+path, reader)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if org != "" {
+		request.Header.Set("X-API-Key", d.service.keys[org])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, bytes.TrimSpace(b))
+	}
+	return json.Unmarshal(b, answer)
+}
