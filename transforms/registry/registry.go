@@ -40,6 +40,9 @@ type FieldError struct {
 // Error implements error.
 func (e *FieldError) Error() string { return e.Path + ": " + e.Message }
 
+// FieldPath returns Path; the pipeline language finds the line by it.
+func (e *FieldError) FieldPath() string { return e.Path }
+
 // Spec describes a processor. Everything a user reads about it is generated from here.
 type Spec struct {
 	Name     string   // as a document spells it, e.g. openai.usage
@@ -155,10 +158,13 @@ func typed[C any](b Build) (Step[C], error) {
 }
 
 func add(p *Processor) {
-	for _, name := range append([]string{p.Name}, p.Aliases...) {
-		if _, dup := processors[name]; dup || name == "" {
+	names := append([]string{p.Name}, p.Aliases...)
+	for i, name := range names {
+		if _, dup := processors[name]; dup || name == "" || slices.Contains(names[:i], name) {
 			panic(fmt.Sprintf("registry: processor name %q is empty or taken", name))
 		}
+	}
+	for _, name := range names {
 		processors[name] = p
 	}
 }
