@@ -290,6 +290,20 @@ func BenchmarkPrice(b *testing.B) {
 	}
 }
 
+func TestParseFSReadsThePriceFilesOfADirectory(t *testing.T) {
+	table, err := pricing.ParseFS(os.DirFS(shipped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, ok := table.Price(pricing.Query{Provider: "openai", Model: "gpt-4o", Date: dayOf(2025, 10, 1), Tier: pricing.Batch})
+	if p, priced := q.Price(pricing.Output); !ok || !priced || p.String() != "5" {
+		t.Errorf("got %s, %t, %t", p, ok, priced)
+	}
+	if _, err := pricing.ParseFS(os.DirFS(t.TempDir())); err == nil {
+		t.Error("a directory without price files must be an error")
+	}
+}
+
 func dayOf(year, month, d int) civil.Date {
 	return civil.Date{Year: year, Month: time.Month(month), Day: d}
 }

@@ -58,15 +58,7 @@ func TestMain(m *testing.M) {
 }
 
 func readPrices() (*pricing.Table, error) {
-	var files []pricing.File
-	for _, name := range []string{"genai-prices.json", "openai_tiers.json"} {
-		data, err := os.ReadFile(filepath.Join(configs, "pricing", name))
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, pricing.File{Name: name, Data: data})
-	}
-	return pricing.Parse(files...)
+	return pricing.ParseFS(os.DirFS(filepath.Join(configs, "pricing")))
 }
 
 func TestEveryProcessorHasExamplesThatHold(t *testing.T) {
