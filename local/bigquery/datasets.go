@@ -21,7 +21,10 @@ func (s *Server) routeDatasets(mux *http.ServeMux) {
 	s.handle(mux, "DELETE "+apiRoot+"/datasets/{dataset}", s.deleteDataset)
 }
 
-var datasetID = regexp.MustCompile(`^[A-Za-z0-9_]{1,1024}$`)
+// maxID is the longest id of a dataset or job.
+const maxID = 1024
+
+var datasetID = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
 // datasetLock serialises changes of one dataset's own record.
 func datasetLock(project, dataset string) lock {
@@ -34,7 +37,7 @@ func (s *Server) insertDataset(r *http.Request) (any, error) {
 		return nil, err
 	}
 	project, id := r.PathValue("project"), d.DatasetReference.DatasetID
-	if !datasetID.MatchString(id) {
+	if len(id) > maxID || !datasetID.MatchString(id) {
 		return nil, wire.Invalid("Invalid dataset ID %q. Dataset IDs must be alphanumeric (plus underscores) and must be at most 1024 characters long.", id)
 	}
 	now := decimalText(s.cfg.Clock().UnixMilli())

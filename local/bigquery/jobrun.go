@@ -95,7 +95,7 @@ type submission struct {
 	jobless   bool
 }
 
-var jobID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,1024}$`)
+var jobID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // submit runs a job to its end. The error is for a submission that made no
 // job; a job that failed is returned with its errorResult.
@@ -141,7 +141,7 @@ func (s *Server) newRun(ctx context.Context, project string, sub submission) (*j
 	if ref.JobID == "" {
 		ref.JobID = "job_" + rand.Text()
 	}
-	if !jobID.MatchString(ref.JobID) {
+	if len(ref.JobID) > maxID || !jobID.MatchString(ref.JobID) {
 		return nil, wire.Invalid("Invalid job ID %q. Job IDs must be alphanumeric (plus underscores and dashes) and must be at most 1024 characters long.", ref.JobID)
 	}
 	if ref.Location, err = s.locate(ctx, project, ref.Location, cfg); err != nil {

@@ -36,8 +36,8 @@ var layout = []string{
 	`CREATE TABLE IF NOT EXISTS meta.tables (project VARCHAR, dataset VARCHAR, table_id VARCHAR, doc VARCHAR NOT NULL, PRIMARY KEY (project, dataset, table_id))`,
 	`CREATE TABLE IF NOT EXISTS meta.jobs (project VARCHAR, location VARCHAR, job_id VARCHAR, parent_id VARCHAR NOT NULL, created BIGINT NOT NULL, state VARCHAR NOT NULL, doc VARCHAR NOT NULL, PRIMARY KEY (project, location, job_id))`,
 	`CREATE TABLE IF NOT EXISTS meta.results (project VARCHAR, location VARCHAR, job_id VARCHAR, first_row BIGINT, row_count BIGINT, cells VARCHAR, created BIGINT)`,
-	`CREATE TABLE IF NOT EXISTS meta.insert_ids (relation VARCHAR, insert_id VARCHAR, at BIGINT)`,
-	`CREATE TABLE IF NOT EXISTS meta.requests (project VARCHAR, request_id VARCHAR, location VARCHAR, job_id VARCHAR, at BIGINT, PRIMARY KEY (project, request_id))`,
+	`CREATE TABLE IF NOT EXISTS meta.insert_ids (relation VARCHAR, insert_id VARCHAR, made BIGINT)`,
+	`CREATE TABLE IF NOT EXISTS meta.requests (project VARCHAR, request_id VARCHAR, location VARCHAR, job_id VARCHAR, made BIGINT, PRIMARY KEY (project, request_id))`,
 }
 
 // Init creates the catalog in an empty database and checks the layout of an

@@ -117,7 +117,7 @@ func Result(ctx context.Context, q Querier, ref wire.JobReference, first, count 
 // RequestJob finds the job that a request id made; nil without one.
 func RequestJob(ctx context.Context, q Querier, project, requestID string, since int64) (*wire.JobReference, error) {
 	ref := wire.JobReference{ProjectID: project}
-	err := q.QueryRowContext(ctx, `SELECT location, job_id FROM meta.requests WHERE project = ? AND request_id = ? AND at >= ?`,
+	err := q.QueryRowContext(ctx, `SELECT location, job_id FROM meta.requests WHERE project = ? AND request_id = ? AND made >= ?`,
 		project, requestID, since).Scan(&ref.Location, &ref.JobID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -142,7 +142,7 @@ type InsertID struct {
 
 // InsertIDs lists the insert ids remembered since a time.
 func InsertIDs(ctx context.Context, q Querier, since int64) ([]InsertID, error) {
-	rows, err := q.QueryContext(ctx, `SELECT relation, insert_id, at FROM meta.insert_ids WHERE at >= ?`, since)
+	rows, err := q.QueryContext(ctx, `SELECT relation, insert_id, made FROM meta.insert_ids WHERE made >= ?`, since)
 	if err != nil {
 		return nil, fmt.Errorf("reading insert ids: %w", err)
 	}
@@ -178,8 +178,8 @@ func AppendInsertIDs(conn driver.Conn, ids []InsertID) error {
 // Forget drops insert ids, request ids and results older than their times.
 func Forget(ctx context.Context, q Querier, insertIDs, requests, results int64) error {
 	return errors.Join(
-		exec(ctx, q, `DELETE FROM meta.insert_ids WHERE at < ?`, insertIDs),
-		exec(ctx, q, `DELETE FROM meta.requests WHERE at < ?`, requests),
+		exec(ctx, q, `DELETE FROM meta.insert_ids WHERE made < ?`, insertIDs),
+		exec(ctx, q, `DELETE FROM meta.requests WHERE made < ?`, requests),
 		exec(ctx, q, `DELETE FROM meta.results WHERE created < ?`, results),
 	)
 }
