@@ -15,7 +15,8 @@ import (
 
 // checkNode validates a tree against a schema after giving scalars the type that their
 // place needs. Every problem carries the place of its value.
-func checkNode(doc *Canonical, r *Resolved, schema *jsonschema.Schema) Problems {
+// Keys with a default are not required.
+func checkNode(doc *Canonical, r *Resolved, schema *jsonschema.Schema, defaults any) Problems {
 	coerce(r.Root, schema)
 	err := schema.Validate(value(r.Root))
 	if err == nil {
@@ -25,7 +26,7 @@ func checkNode(doc *Canonical, r *Resolved, schema *jsonschema.Schema) Problems 
 	if !ok {
 		return Problems{{File: doc.File.Name, Line: r.Root.Line, Col: r.Root.Column, Path: r.path, Message: err.Error()}}
 	}
-	c := schemaCheck{doc: doc, r: r, schema: schema}
+	c := schemaCheck{doc: doc, r: r, schema: schema, defaults: defaults}
 	c.collect(invalid)
 	return c.problems
 }
@@ -34,7 +35,31 @@ type schemaCheck struct {
 	doc      *Canonical
 	r        *Resolved
 	schema   *jsonschema.Schema
+	defaults any // of the config, as decoded JSON: what has one cannot be missing
 	problems Problems
+}
+
+// hasDefault reports whether the defaults hold something at a place.
+func hasDefault(defaults any, place []string) bool {
+	for _, key := range place {
+		m, ok := defaults.(map[string]any)
+		if !ok {
+			return false
+		}
+		defaults = m[key]
+	}
+	switch v := defaults.(type) {
+	case nil:
+		return false
+	case string:
+		return v != ""
+	case float64:
+		return v != 0
+	case bool:
+		return v
+	default:
+		return true
+	}
 }
 
 func (c *schemaCheck) collect(e *jsonschema.ValidationError) {
@@ -54,6 +79,9 @@ func (c *schemaCheck) collect(e *jsonschema.ValidationError) {
 		return
 	case *kind.Required:
 		for _, name := range k.Missing {
+			if hasDefault(c.defaults, append(slices.Clone(e.InstanceLocation), name)) {
+				continue
+			}
 			c.add(append(slices.Clone(e.InstanceLocation), name), "is required", "")
 		}
 		return

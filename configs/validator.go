@@ -42,6 +42,7 @@ func compileSchema(name string, text []byte) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read JSON Schema of %s: %w", name, err)
 	}
+	name = "schema:///" + name // absolute, so that no message names a folder of the machine
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource(name, doc); err != nil {
 		return nil, fmt.Errorf("read JSON Schema of %s: %w", name, err)
@@ -74,7 +75,7 @@ func (v *Validator) Document(doc *Canonical, r *Resolved) (*Document, Problems) 
 	if err != nil {
 		return nil, Problems{{File: doc.File.Name, Message: err.Error()}}
 	}
-	problems := checkNode(doc, r, schema)
+	problems := checkNode(doc, r, schema, nil)
 	text, err := jsonOf(r.Root)
 	if err != nil {
 		return nil, append(problems, Problem{File: doc.File.Name, Message: err.Error()})
@@ -98,7 +99,7 @@ func (v *Validator) Config(doc *Canonical, r *Resolved, p Processor) (any, Probl
 	if err != nil {
 		return fail(r.Root, r.path, err.Error())
 	}
-	if problems := checkNode(doc, r, schema); len(problems) > 0 {
+	if problems := checkNode(doc, r, schema, defaultsOf(p)); len(problems) > 0 {
 		return nil, problems
 	}
 	if len(r.unset) > 0 {
@@ -121,6 +122,20 @@ func (v *Validator) Config(doc *Canonical, r *Resolved, p Processor) (any, Probl
 		return nil, ruleProblems(doc, r, err)
 	}
 	return config, nil
+}
+
+// defaultsOf returns the defaults of a processor's config as decoded JSON; nil when they
+// cannot be written so.
+func defaultsOf(p Processor) any {
+	text, err := json.Marshal(p.NewConfig())
+	if err != nil {
+		return nil
+	}
+	var out any
+	if json.Unmarshal(text, &out) != nil {
+		return nil
+	}
+	return out
 }
 
 func typeErrorPlace(r *Resolved, err error) (*yaml.Node, string) {
