@@ -36,7 +36,7 @@ build-job: ## Build bin/convergence-job, the entry of a Dataflow Flex Template, 
 
 demo: build ## Run everything on this machine on real traffic traces and print the cost report
 	@$(GO) build -v -ldflags '$(LDFLAGS)' -o bin/demo ./testing/demo 2>&1 | .ci/progress
-	@bin/demo --binary bin/convergence
+	@bin/demo -bin bin/convergence
 
 # The race detector costs the analyzer and DuckDB tens of minutes of compiling and
 # memory that a laptop does not have, so packages whose tests reach them run without it.
@@ -69,7 +69,8 @@ generate: build ## Write the generated files anew
 	@bin/convergence processors --format md > docs/processors.md
 
 verify: generate ## Fail if a generated file is not what the code generates
-	@git add --intent-to-add $(GENERATED) && git diff --exit-code -- $(GENERATED) || { echo "generated files have changed: commit what 'make generate' wrote" >&2; exit 1; }
+	@git ls-files --error-unmatch $(GENERATED) > /dev/null && git diff --exit-code -- $(GENERATED) \
+	|| { echo "generated files are not what is committed: commit what 'make generate' wrote" >&2; exit 1; }
 
 golden: ## Accept the present output as golden; look at the diff before you commit it
 	@$(GO) test $$(grep -rl --include='*_test.go' 'convergence/testing/golden"' . | xargs -r -n1 dirname | sort -u) -update
