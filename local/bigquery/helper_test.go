@@ -160,3 +160,4 @@ func apiError(err error) *googleapi.Error {
 	}
 	return nil
 }
+
