@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"cloud.google.com/go/bigquery"
+
 	"github.com/cloudact/convergence/transforms/row"
 	"github.com/cloudact/convergence/transforms/sink"
 
@@ -148,15 +150,27 @@ func TestFencedGenerationStops(t *testing.T) {
 	wantLines(t, b.usage())
 }
 
-func TestFinishedGenerationNeedsNoStage(t *testing.T) {
+func TestLostStageIsNeverPublishedAsEmpty(t *testing.T) {
 	b := newBench(t)
 	u := dayUnit(1, 0)
+	o := options(sink.ModeReplacePartition, u)
+	// Staged, then refused: the table has a column of another type.
+	if err := b.client.Dataset(dataset).Table("usage").Create(t.Context(), &bigquery.TableMetadata{
+		Schema: bigquery.Schema{{Name: "model", Type: bigquery.IntegerFieldType}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	pages := partition(u, "a", 9, usageRow(1, "x", "1"))
-	wantState(t, b.write(options(sink.ModeReplacePartition, u), pages...), sink.StateCompleted, "")
+	wantState(t, b.write(o, pages...), sink.StateFailed, sink.CodeSchemaMismatch)
 	if err := sink.DropStages(t.Context(), b.client, dataset, []row.Unit{u}); err != nil {
 		t.Fatal(err)
 	}
-	// Load and publish attach to what was done: nothing is read from the stage.
-	wantState(t, b.write(options(sink.ModeReplacePartition, u), pages...), sink.StateCompleted, "")
-	wantLines(t, b.usage(), "2025-11-01 x 1")
+	if err := b.client.Dataset(dataset).Table("usage").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The load of the first attempt is done, but its rows are gone.
+	wantState(t, b.write(o, pages...), sink.StateFailed, sink.CodeStageMissing)
+	if _, err := b.client.Dataset(dataset).Table("usage").Metadata(t.Context()); err == nil {
+		t.Error("the destination was touched")
+	}
 }

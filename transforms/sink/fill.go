@@ -65,7 +65,8 @@ func (f *fillFn) ProcessElement(ctx context.Context, _ []byte, gates func(*StepR
 
 // fill runs the unit's query into its stage and reports it as one chunk.
 func fill(ctx context.Context, c *bigquery.Client, o Options, u row.Unit, q Query) (ChunkRef, error) {
-	if err := ensureStage(ctx, c, o, u); err != nil {
+	made, err := ensureStage(ctx, c, o, u)
+	if err != nil {
 		return ChunkRef{}, err
 	}
 	s, id, err := fillStatement(o, u, q)
@@ -75,6 +76,9 @@ func fill(ctx context.Context, c *bigquery.Client, o Options, u row.Unit, q Quer
 	d, err := runQuery(ctx, c, o, queryJob{name: "sql_" + unitKey(u), content: id, statement: s})
 	if err != nil {
 		return ChunkRef{}, fmt.Errorf("run the query of %s: %w", o.Table.Name, err)
+	}
+	if err := checkStage(d, u, made); err != nil {
+		return ChunkRef{}, err
 	}
 	ref := ChunkRef{ID: id, Pages: 1, Last: true, JobID: d.id, Billed: billed(d.status)}
 	ref.RowsOut, ref.Rejected, err = countFilled(ctx, c, o, u, id)

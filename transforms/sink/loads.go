@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"cloud.google.com/go/bigquery"
 	"google.golang.org/api/googleapi"
@@ -22,6 +23,7 @@ const loadsInFlight = 4
 // batch is the chunks that one load job carries.
 type batch struct {
 	unit   row.Unit
+	stage  time.Time // when its staging table was made
 	chunks []*chunk
 	rows   int64
 	bytes  int
@@ -142,6 +144,9 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 	}.submit(ctx)
 	if err != nil {
 		return "", fmt.Errorf("load into staging table %s: %w", stageName(b.unit), err)
+	}
+	if err := checkStage(d, b.unit, b.stage); err != nil {
+		return d.id, err
 	}
 	if s, ok := d.status.Statistics.Details.(*bigquery.LoadStatistics); ok && s.OutputRows != int64(lines) {
 		return d.id, coded{CodeCountMismatch, fmt.Errorf("job %s loaded %d of %d lines", d.id, s.OutputRows, lines)}

@@ -25,6 +25,7 @@ const (
 	CodeSchemaMismatch   = "SCHEMA_MISMATCH"
 	CodeWarehouse        = "WAREHOUSE"
 	CodeSuperseded       = "SUPERSEDED"
+	CodeStageMissing     = "STAGE_MISSING"
 	CodeTimeout          = "TIMEOUT"
 )
 

@@ -59,7 +59,7 @@ func (f *stageFn) ProcessElement(ctx context.Context, p row.Page, emit func(Chun
 		f.bundle, f.cancel = withDeadline(ctx, f.Options.Deadline)
 	}
 	f.rejected.Inc(ctx, f.stager.add(f.bundle, p))
-	for _, r := range f.stager.loads.poll() {
+	for _, r := range f.stager.poll() {
 		emit(r)
 	}
 	return nil
@@ -101,16 +101,16 @@ type stager struct {
 	began  time.Time
 	staged int64
 	open   map[lane]*chunk
-	ready  map[string]*batch // unit -> closed chunks that wait for more
-	stages map[string]bool   // units whose staging table is there
-	broken map[string]bool   // units that have failed: their pages are dropped
-	since  time.Time         // when the oldest page arrived that no load has taken
+	ready  map[string]*batch    // unit -> closed chunks that wait for more
+	stages map[string]time.Time // unit -> when its staging table was made
+	broken map[string]bool      // units that have failed: their pages are dropped
+	since  time.Time            // when the oldest page arrived that no load has taken
 }
 
 func newStager(c *bigquery.Client, o Options) *stager {
 	s := &stager{
 		client: c, options: o, check: newChecker(o), loads: newLoads(c, o), clock: time.Now,
-		open: map[lane]*chunk{}, ready: map[string]*batch{}, stages: map[string]bool{}, broken: map[string]bool{},
+		open: map[lane]*chunk{}, ready: map[string]*batch{}, stages: map[string]time.Time{}, broken: map[string]bool{},
 	}
 	for _, k := range o.KeyFields {
 		s.keys = append(s.keys, o.Table.Schema.Index(k))
@@ -217,13 +217,16 @@ func (s *stager) close(ctx context.Context, c *chunk) {
 
 func (s *stager) send(ctx context.Context, b *batch) {
 	delete(s.ready, b.unit.ID)
-	if !s.stages[b.unit.ID] {
-		if err := ensureStage(ctx, s.client, s.options, b.unit); err != nil {
+	made, ok := s.stages[b.unit.ID]
+	if !ok {
+		var err error
+		if made, err = ensureStage(ctx, s.client, s.options, b.unit); err != nil {
 			s.fail(row.Position{Unit: b.unit.ID}, failureOf(err))
 			return
 		}
-		s.stages[b.unit.ID] = true
+		s.stages[b.unit.ID] = made
 	}
+	b.stage = made
 	s.loads.start(ctx, b)
 }
 
@@ -256,6 +259,17 @@ func (s *stager) flush(ctx context.Context) {
 }
 
 func (s *stager) targetRows() int64 { return chunkRows + s.staged/growEvery }
+
+// poll returns what has ended; a unit with a failure needs no more loads.
+func (s *stager) poll() []ChunkRef {
+	refs := s.loads.poll()
+	for _, r := range refs {
+		if r.Failure != nil {
+			s.broken[r.Unit] = true
+		}
+	}
+	return refs
+}
 
 func (s *stager) finish(ctx context.Context) []ChunkRef {
 	s.flush(ctx)

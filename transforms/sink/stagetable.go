@@ -15,9 +15,10 @@ import (
 // run can be resumed after a weekend and an abandoned one cleans up after itself.
 const stageLife = 7 * 24 * time.Hour
 
-// ensureStage makes the staging table of a unit's generation, or renews its expiry.
-// Loads never create it: a load that comes too late must fail, not start a new table.
-func ensureStage(ctx context.Context, c *bigquery.Client, o Options, u row.Unit) error {
+// ensureStage makes the staging table of a unit's generation, or renews its expiry, and
+// returns when it was made. Loads never create it: a load that comes too late must fail,
+// not start a new table.
+func ensureStage(ctx context.Context, c *bigquery.Client, o Options, u row.Unit) (time.Time, error) {
 	name := stageName(u)
 	t := c.DatasetInProject(o.Table.Project, o.Table.Dataset).Table(name)
 	expiry := time.Now().Add(stageLife)
@@ -26,11 +27,24 @@ func ensureStage(ctx context.Context, c *bigquery.Client, o Options, u row.Unit)
 		ExpirationTime: expiry,
 		Description:    fmt.Sprintf("Staging of step %s for %s", o.Step, o.Table.Name),
 	})
-	if hasStatus(err, http.StatusConflict) {
-		_, err = t.Update(ctx, bigquery.TableMetadataToUpdate{ExpirationTime: expiry}, "")
+	var md *bigquery.TableMetadata
+	switch {
+	case err == nil:
+		md, err = t.Metadata(ctx)
+	case hasStatus(err, http.StatusConflict):
+		md, err = t.Update(ctx, bigquery.TableMetadataToUpdate{ExpirationTime: expiry}, "")
 	}
 	if err != nil {
-		return fmt.Errorf("make staging table %s.%s: %w", o.Table.Dataset, name, err)
+		return time.Time{}, fmt.Errorf("make staging table %s.%s: %w", o.Table.Dataset, name, err)
 	}
-	return nil
+	return md.CreationTime, nil
+}
+
+// checkStage refuses a job of an earlier attempt whose staging table has expired or was
+// dropped since: what it loaded is not in the table of that name any more.
+func checkStage(d done, u row.Unit, made time.Time) error {
+	if !d.attached || !d.status.Statistics.CreationTime.Before(made) {
+		return nil
+	}
+	return coded{CodeStageMissing, fmt.Errorf("the staging table that job %s filled is gone: start a new generation of unit %s", d.id, u.ID)}
 }
