@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
+	"github.com/cloudact/convergence/local/bigquery"
 	"github.com/cloudact/convergence/local/kms"
 )
 
@@ -55,13 +56,7 @@ var (
 	ErrProduction = errors.New("the embedded cloud is not a production warehouse: configure Google Cloud endpoints instead")
 )
 
-// Warehouse is an open warehouse; the server closes it.
-type Warehouse interface {
-	Handler() http.Handler
-	Close() error
-}
-
-// ServeOptions says what to serve and where. Dir and OpenWarehouse are required.
+// ServeOptions says what to serve and where. Only Dir is required.
 type ServeOptions struct {
 	Dir string
 	// Addr and KMSAddr are host:port. Empty, or port 0, is the port of the previous server of this
@@ -75,8 +70,8 @@ type ServeOptions struct {
 	Idle time.Duration
 	// Environment is the name of the deployment; "production" is refused.
 	Environment string
-	// OpenWarehouse opens the warehouse file at path, creating it if needed.
-	OpenWarehouse func(ctx context.Context, path string) (Warehouse, error)
+	// BigQuery configures the warehouse. Its Path is set by Serve, its Logger defaults to Log.
+	BigQuery bigquery.Config
 	// Log receives the server's messages; nil discards them.
 	Log *slog.Logger
 }
@@ -150,7 +145,7 @@ func lockServer(ctx context.Context, dir string) (*os.File, error) {
 type server struct {
 	http      *http.Server
 	grpc      *grpc.Server
-	warehouse Warehouse
+	warehouse *bigquery.Server
 	failed    chan error
 	log       *slog.Logger
 }
@@ -169,7 +164,11 @@ func start(ctx context.Context, dir string, o ServeOptions) (*server, error) {
 			return nil, err
 		}
 	}
-	wh, err := o.OpenWarehouse(ctx, filepath.Join(dir, warehouseFile))
+	o.BigQuery.Path = filepath.Join(dir, warehouseFile)
+	if o.BigQuery.Logger == nil {
+		o.BigQuery.Logger = o.Log
+	}
+	wh, err := bigquery.Open(ctx, o.BigQuery)
 	if err != nil {
 		return nil, fmt.Errorf("opening the warehouse in %s: %w", dir, err)
 	}

@@ -4,12 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,148 +13,10 @@ import (
 	"testing"
 	"time"
 
-	kmsapi "cloud.google.com/go/kms/apiv1"
 	"cloud.google.com/go/kms/apiv1/kmspb"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/cloudact/convergence/local/daemon"
 )
-
-const (
-	keyName = "projects/p-1/locations/global/keyRings/convergence/cryptoKeys/credentials"
-
-	serveMode   = "serve-data-directory"
-	starterMode = "start-and-wait"
-
-	patience = 20 * time.Second
-)
-
-// The test binary is also the server process and the program that starts one.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == serveMode {
-		idle, err := time.ParseDuration(os.Args[3])
-		if err == nil {
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-			err = daemon.Serve(ctx, serveOptions(os.Args[2], idle))
-			stop()
-		}
-		exit(err)
-	}
-	if len(os.Args) == 3 && os.Args[1] == starterMode {
-		_, err := daemon.Ensure(context.Background(), ensureOptions(os.Args[2], time.Hour))
-		if err == nil {
-			fmt.Println("ready")
-			select {}
-		}
-		exit(err)
-	}
-	os.Exit(m.Run())
-}
-
-func exit(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
-
-func serveOptions(dir string, idle time.Duration) daemon.ServeOptions {
-	return daemon.ServeOptions{Dir: dir, Idle: idle, Keys: []string{keyName}, OpenWarehouse: openWarehouse,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-}
-
-// fileWarehouse answers every request with the name of its file.
-type fileWarehouse struct{ path string }
-
-func openWarehouse(_ context.Context, path string) (daemon.Warehouse, error) {
-	return fileWarehouse{path}, os.WriteFile(path, nil, 0o666)
-}
-
-func (w fileWarehouse) Handler() http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, w.path) })
-}
-
-func (fileWarehouse) Close() error { return nil }
-
-func ensureOptions(dir string, idle time.Duration) daemon.EnsureOptions {
-	return daemon.EnsureOptions{Dir: dir, Command: []string{os.Args[0], serveMode, dir, idle.String()}, StartTimeout: patience}
-}
-
-// dataDir is a directory whose server, if any, is killed after the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "data")
-	t.Cleanup(func() {
-		if pid, err := daemon.PID(dir); err == nil {
-			syscall.Kill(pid, syscall.SIGKILL)
-			eventually(t, "the server is gone", func() bool { return !alive(pid) })
-		}
-	})
-	return dir
-}
-
-func ensure(t testing.TB, dir string, idle time.Duration) *daemon.Client {
-	t.Helper()
-	c, err := daemon.Ensure(t.Context(), ensureOptions(dir, idle))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func serverPID(t testing.TB, dir string) int {
-	t.Helper()
-	pid, err := daemon.PID(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pid
-}
-
-// alive is false for a process that has ended, also while its parent, this process, has not reaped it.
-func alive(pid int) bool {
-	var st syscall.WaitStatus
-	if got, err := syscall.Wait4(pid, &st, syscall.WNOHANG, nil); err == nil && got == pid {
-		return false
-	}
-	return syscall.Kill(pid, 0) == nil
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-func answers(url string) bool {
-	res, err := http.Get(url + "/bigquery/v2/projects")
-	if err != nil {
-		return false
-	}
-	res.Body.Close()
-	return res.StatusCode < 500
-}
-
-func encryptOnce(t testing.TB, addr string) {
-	t.Helper()
-	c, err := kmsapi.NewKeyManagementClient(t.Context(), option.WithEndpoint(addr), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Encrypt(t.Context(), &kmspb.EncryptRequest{Name: keyName, Plaintext: []byte("x")}); err != nil {
-		t.Fatalf("the default key does not encrypt: %v", err)
-	}
-}
 
 func TestFirstCommandStartsAServerThatServesBothClouds(t *testing.T) {
 	dir := dataDir(t)
@@ -166,7 +24,7 @@ func TestFirstCommandStartsAServerThatServesBothClouds(t *testing.T) {
 	if !answers(c.BigQueryURL) || !strings.HasPrefix(c.BigQueryURL, "http://127.0.0.1:") {
 		t.Errorf("BigQuery does not answer at %s", c.BigQueryURL)
 	}
-	encryptOnce(t, c.KMSAddr)
+	encrypt(t, c.KMSAddr, "x")
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("data directory mode = %v, %v", info.Mode(), err)
@@ -214,10 +72,14 @@ func TestSecondServerOnADirectoryIsRefused(t *testing.T) {
 	}
 }
 
-func TestKilledServerComesBackOnTheSamePorts(t *testing.T) {
+func TestKilledServerComesBackOnTheSamePortsWithWhatItAcknowledged(t *testing.T) {
 	dir := dataDir(t)
 	first := ensure(t, dir, time.Hour)
 	pid := serverPID(t, dir)
+	sealed := encrypt(t, first.KMSAddr, "kept")
+	if err := warehouseClient(t, first.BigQueryURL).Dataset("kept").Create(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +90,13 @@ func TestKilledServerComesBackOnTheSamePorts(t *testing.T) {
 	if now := serverPID(t, dir); now == pid {
 		t.Errorf("process %d was killed and is still named in server.json", pid)
 	}
-	encryptOnce(t, second.KMSAddr)
+	if _, err := warehouseClient(t, second.BigQueryURL).Dataset("kept").Metadata(t.Context()); err != nil {
+		t.Errorf("an acknowledged dataset is lost: %v", err)
+	}
+	res, err := keyClient(t, second.KMSAddr).Decrypt(t.Context(), &kmspb.DecryptRequest{Name: keyName, Ciphertext: sealed})
+	if err != nil || string(res.Plaintext) != "kept" {
+		t.Errorf("a ciphertext does not open after the restart: %v", err)
+	}
 }
 
 func TestWatchRestartsADeadServer(t *testing.T) {

@@ -41,7 +41,8 @@ type EnsureOptions struct {
 
 // Client is a claim on a running server: while it is open the server does not leave.
 type Client struct {
-	// BigQueryURL is the base URL of the warehouse; KMSAddr is host:port of the KMS (gRPC, no TLS).
+	// BigQueryURL is the origin of the warehouse, whose API is below /bigquery/v2/;
+	// KMSAddr is host:port of the KMS (gRPC, no TLS).
 	BigQueryURL, KMSAddr string
 
 	o      EnsureOptions
