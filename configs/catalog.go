@@ -124,6 +124,11 @@ func (c *Catalog) ByPath(id string) (File, bool) {
 	return f, ok
 }
 
+// NotFound says that there is no such pipeline, with the nearest one that exists.
+func (c *Catalog) NotFound(id string) Problem {
+	return Problem{File: "configs/" + id + ".yml", Message: "there is no such pipeline", Suggestion: nearest(id, c.List())}
+}
+
 // List returns the identities of all pipelines, sorted.
 func (c *Catalog) List() []string { return slices.Sorted(maps.Keys(c.pipelines)) }
 

@@ -131,6 +131,8 @@ type expander struct {
 	self     string // while a declared variable is resolved: its name, which means the outer one
 	selfTop  int
 	free     bool // free text: what is no variable stays as it is
+	tainted  bool // a run parameter has been used
+	failed   bool // a variable cannot be known, which has been reported
 }
 
 func newExpander(s *Scope) *expander { return &expander{scope: s, used: map[string]bool{}} }
@@ -162,7 +164,9 @@ func (x *expander) expand(n *yaml.Node, path string) (text string, missing bool)
 		switch {
 		case !ok && x.free:
 			b.WriteString(p.text)
-		case !ok || !v.Set:
+		case !ok:
+			x.failed, missing = true, true
+		case !v.Set:
 			missing = true
 		default:
 			b.WriteString(v.Text)
@@ -188,11 +192,16 @@ func (x *expander) variable(n *yaml.Node, p piece, path string) (v Value, ok boo
 		}
 		return Value{}, false
 	}
+	if v.broken {
+		return v, false
+	}
 	for _, f := range p.ref.filters {
 		v = f.apply(v)
 	}
+	x.tainted = x.tainted || v.origin == fromRun
 	if !v.Set && !x.scope.env.Sample {
 		x.problem(n, p.start, path, fmt.Sprintf("variable %q has no value; set it with --var %s=VALUE or in the run's parameters", p.ref.name, p.ref.name))
+		return v, false
 	}
 	return v, true
 }

@@ -129,6 +129,41 @@ func CheckParams(s *Scope) Problems {
 	return out
 }
 
+// CheckFixed refuses run parameters in a value that names something: a table, or the
+// host of a URL.
+func CheckFixed(s *Scope, n *yaml.Node, path, what string) Problems {
+	if n == nil || !isText(n) {
+		return nil
+	}
+	end := len(n.Value)
+	if what == "host" {
+		end = hostEnd(n.Value)
+	}
+	x := newExpander(s)
+	quiet := newExpander(s)
+	for _, p := range split(n.Value) {
+		if p.ref == nil || p.start >= end {
+			continue
+		}
+		if v, known := quiet.find(p.ref.name); known && v.origin == fromRun {
+			x.problem(n, p.start, path, fmt.Sprintf("variable %q is set by a run parameter and cannot be part of a %s", p.ref.name, what))
+		}
+	}
+	return x.problems
+}
+
+// hostEnd returns where the path of a URL starts.
+func hostEnd(url string) int {
+	from := 0
+	if i := strings.Index(url, "://"); i >= 0 {
+		from = i + len("://")
+	}
+	if i := strings.IndexAny(url[from:], "/?#"); i >= 0 {
+		return from + i
+	}
+	return len(url)
+}
+
 func (s *Scope) declaredNames() []string {
 	var out []string
 	for _, l := range s.layers {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,7 +52,7 @@ type Value struct {
 	Number bool // an integer, so that SQL may use it bare
 	Set    bool
 	origin origin
-	node   *yaml.Node // where it was declared; nil when built in
+	broken bool // cannot be known, which has been reported
 }
 
 // Scope is the set of names that a text may use. Scopes are immutable.
@@ -200,7 +201,7 @@ func (x *expander) lookup(name string, top int) (Value, bool) {
 
 // declared resolves the text of a declared variable; its own name in it means the outer one.
 func (x *expander) declared(name string, node *yaml.Node, at int) Value {
-	v := Value{origin: fromDocument, node: node}
+	v := Value{origin: fromDocument}
 	if node.Kind != yaml.ScalarNode || isNull(node) {
 		return v
 	}
@@ -211,20 +212,27 @@ func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	}
 	key := fmt.Sprintf("%s#%d", name, at)
 	if slices.Contains(x.active, key) {
-		x.problem(node, 0, path, "variables define each other in a circle: "+circle(x.active, key))
+		x.circle(key)
+		v.broken = true
 		return v
 	}
 	inner := *x
 	inner.active = append(slices.Clone(x.active), key)
-	inner.self, inner.selfTop = name, at
+	inner.self, inner.selfTop, inner.tainted = name, at, false
+	inner.failed = false
 	text, missing := inner.expand(node, path)
 	x.problems = inner.problems
 	v.Text, v.Set, v.Number = text, !missing, false
+	if v.broken = inner.failed; v.broken {
+		return v
+	}
+	if inner.tainted {
+		v.origin = fromRun
+	}
 	if pieces := split(node.Value); len(pieces) == 1 && pieces[0].ref != nil && len(pieces[0].ref.filters) == 0 {
 		outer, known := inner.find(pieces[0].ref.name)
 		x.problems = inner.problems
 		if known {
-			outer.node = node
 			outer.Text, outer.Set = text, !missing
 			return outer
 		}
@@ -232,14 +240,36 @@ func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	return v
 }
 
-func circle(active []string, key string) string {
-	i := slices.Index(active, key)
-	names := make([]string, 0, len(active)-i+1)
-	for _, k := range append(slices.Clone(active[i:]), key) {
-		name, _, _ := strings.Cut(k, "#")
-		names = append(names, name)
+// circle reports variables that define each other, at the first of them in the document,
+// however the circle was entered.
+func (x *expander) circle(key string) {
+	type member struct {
+		name string
+		node *yaml.Node
+		path string
 	}
-	return strings.Join(names, " -> ")
+	var members []member
+	for _, k := range x.active[slices.Index(x.active, key):] {
+		name, at, _ := strings.Cut(k, "#")
+		i, err := strconv.Atoi(at)
+		if err != nil {
+			continue
+		}
+		l := x.scope.layers[i]
+		members = append(members, member{name, get(l.values, name), join(l.path, name)})
+	}
+	first := 0
+	for i, m := range members {
+		if cmp.Or(cmp.Compare(m.node.Line, members[first].node.Line), cmp.Compare(m.node.Column, members[first].node.Column)) < 0 {
+			first = i
+		}
+	}
+	members = slices.Concat(members[first:], members[:first+1])
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.name
+	}
+	x.problem(members[0].node, 0, members[0].path, "variables define each other in a circle: "+strings.Join(names, " -> "))
 }
 
 func isInteger(s string) bool {

@@ -103,6 +103,8 @@ func quoted(rest, prefix, quote string, kind sqlKind) sqlToken {
 	open := len(prefix) + len(quote)
 	for i := open; i < len(rest); i++ {
 		switch {
+		case strings.HasPrefix(rest[i:], "{{") && strings.Contains(rest[i:], "}}"):
+			i += strings.Index(rest[i:], "}}") + 1 // filters may quote as the literal does
 		case rest[i] == '\\':
 			i++
 		case rest[i] == '\n' && len(quote) == 1:

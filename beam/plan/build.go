@@ -24,7 +24,6 @@ type builder struct {
 	resolved  *configs.Resolved
 	plan      *Plan
 	problems  configs.Problems
-	names     map[string]bool // variables used as table names or hosts
 }
 
 func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, configs.Problems) {
@@ -35,7 +34,7 @@ func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, conf
 	canonical, problems := configs.Normalise(tree)
 	b := &builder{
 		ctx: ctx, deps: p.deps, validator: p.validator, request: r, canonical: canonical,
-		problems: problems, names: map[string]bool{},
+		problems: problems,
 	}
 	if b.open(sample); b.document == nil {
 		return nil, b.problems

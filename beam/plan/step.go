@@ -19,7 +19,7 @@ type stepBuilder struct {
 	path      string
 	index     int
 	processor configs.Processor
-	scope     *configs.Scope
+	scope     *configs.Scope // hides that of the document: it knows the step's variables
 	out       *Step
 	used      []string // variables of config and destination
 }
@@ -75,7 +75,7 @@ func (s *stepBuilder) at(key string) *yaml.Node {
 	return s.node
 }
 
-// stepKeys of other kinds of step that a step of this kind would silently ignore.
+// foreignKeys belong to other kinds of step; a step of this kind would ignore them silently.
 var foreignKeys = []string{"source", "dq_config", "rules_config", "source_config", "target_table", "sql_file", "trigger", "to_emails", "subject", "message"}
 
 func (s *stepBuilder) unusedKeys() {

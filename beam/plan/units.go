@@ -26,6 +26,8 @@ func (s *stepBuilder) units() {
 		s.problem(s.at("config"), path, "uses {date}, but %s runs once for %s to %s; use {start_date} and {end_date}", s.out.Destination.WriteMode, s.plan.Start, s.plan.End)
 	}
 	s.window(path)
+	s.add(configs.CheckFixed(s.scope, configs.Member(config, "url"), path+".url", "host"))
+	s.add(configs.CheckFixed(s.scope, configs.Member(configs.Member(s.node, "destination"), "table"), s.path+".destination.table", "table name"))
 	for i := range units {
 		if !s.unit(&units[i], config, path) {
 			return // the same problems would follow for every slice

@@ -1,0 +1,137 @@
+package configs_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/civil"
+	"gopkg.in/yaml.v3"
+
+	"github.com/cloudact/convergence/configs"
+)
+
+func environment(params map[string]string) configs.Environment {
+	return configs.Environment{
+		Org: "acme", Env: "development", Project: "my-project", Dataset: "acme_development", Provider: "openai", Domain: "cost",
+		Template: "t", RunID: "run-1", Params: params, Now: time.Date(2026, 1, 3, 4, 5, 6, 0, time.UTC),
+		Start: civil.Date{Year: 2026, Month: 1, Day: 1}, End: civil.Date{Year: 2026, Month: 1, Day: 2},
+	}
+}
+
+// render resolves the template under the key sql of a document with declared variables.
+func render(t *testing.T, template string, params map[string]string) (*configs.Statement, configs.Problems) {
+	t.Helper()
+	text := "variables:\n  org_slug: \"{org_slug}\"\n  city: Zurich\n  source: other-project.billing.export\n  part: month\n  top: 10\n  evil: \"a` b\"\n  view: v\n  from_run:\nsql: |\n  " +
+		strings.ReplaceAll(template, "\n", "\n  ") + "\n"
+	tree, problems := configs.Parse(file(text))
+	if tree == nil {
+		t.Fatal(problems)
+	}
+	doc, _ := configs.Normalise(tree)
+	var sql *yaml.Node = configs.Member(doc.Root, "sql")
+	statement, _, problems := configs.NewScope(doc, environment(params)).SQL(sql, "sql")
+	return statement, problems
+}
+
+func TestSQLTemplatesAreLexedNeverSpliced(t *testing.T) {
+	cases := []struct{ name, template, want, params string }{
+		{"a whole literal is a parameter", "SELECT '{city}', \"{{ city }}\"", "SELECT @city, @city_2", "city STRING Zurich; city_2 STRING Zurich"},
+		{"the same spelling is one parameter", "SELECT '{city}', '{city}'", "SELECT @city, @city", "city STRING Zurich"},
+		{"inside a literal it is a CONCAT", "SELECT 'in {city}!', r'%{city}'", "SELECT CONCAT('in ', @city, '!'), CONCAT(r'%', @city)", "city STRING Zurich"},
+		{"filters are applied before", "SELECT '{{ city | upper | replace('Z', 'z') }}'", "SELECT @city_upper_replace", "city_upper_replace STRING zURICH"},
+		{"after DATE it is a CAST", "WHERE d = DATE '{start_date}' AND t < timestamp \"{end_time}\"", "WHERE d = CAST(@start_date AS DATE) AND t < CAST(@end_time AS TIMESTAMP)", "start_date STRING 2026-01-01; end_time STRING 2026-01-03T00:00:00Z"},
+		{"inside a DATE literal it is a CAST of a CONCAT", "SELECT DATE '{date}T'", "SELECT CAST(CONCAT(@date, 'T') AS DATE)", "date STRING 2026-01-01"},
+		{"in backticks it is a name", "FROM `{project}.{dataset}.t`", "FROM `my-project.acme_development.t`", ""},
+		{"beside a dot it is a name", "FROM {project}.{dataset}.t", "FROM `my-project`.`acme_development`.t", ""},
+		{"a dotted path is matched part by part", "FROM `{source}`", "FROM `other-project.billing.export`", ""},
+		{"in comments it is nothing", "SELECT 1 -- {nobody}\n# {nobody}\n/* {% x %} */", "SELECT 1 -- {nobody}\n# {nobody}\n/* {% x %} */", ""},
+		{"a number may stand bare", "WHERE s >= {start_ts} LIMIT {top}", "WHERE s >= @start_ts LIMIT @top", "start_ts INT64 1767225600; top INT64 10"},
+		{"a date part is a constant", "SELECT DATE_TRUNC(d, {part})", "SELECT DATE_TRUNC(d, MONTH)", ""},
+		{"OPTIONS take constants", "CREATE TABLE t OPTIONS (description = 'of {city}') AS SELECT '{city}'", "CREATE TABLE t OPTIONS (description = 'of Zurich') AS SELECT @city", "city STRING Zurich"},
+		{"a view body takes constants", "CREATE OR REPLACE VIEW v AS SELECT '{city}' AS c", "CREATE OR REPLACE VIEW v AS SELECT 'Zurich' AS c", ""},
+		{"PIVOT takes constants", "FROM t PIVOT(SUM(x) FOR c IN ('{city}'))", "FROM t PIVOT(SUM(x) FOR c IN ('Zurich'))", ""},
+		{"a hostile value stays a value", "SELECT '{from_run}'", "SELECT @from_run", "from_run STRING ' OR 1=1 --"},
+		{"braces that are no variables stay", "SELECT REGEXP_CONTAINS(x, r'[0-9]{4}'), '{\"a\": 1}'", "SELECT REGEXP_CONTAINS(x, r'[0-9]{4}'), '{\"a\": 1}'", ""},
+		{"a parameter of the template keeps its name", "SELECT @city, '{city}'", "SELECT @city, @city_2", "city_2 STRING Zurich"},
+		{"triple quotes", "SELECT '''a\n{city}\nb'''", "SELECT CONCAT('''a\n''', @city, '''\nb''')", "city STRING Zurich"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, problems := render(t, c.template, map[string]string{"from_run": "' OR 1=1 --"})
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			if sql := strings.TrimSuffix(got.SQL, "\n"); sql != c.want {
+				t.Errorf("SQL is\n%s\nwant\n%s", sql, c.want)
+			}
+			var params []string
+			for _, p := range got.Params {
+				params = append(params, fmt.Sprintf("%s %s %s", p.Name, p.Type, p.Value))
+			}
+			if text := strings.Join(params, "; "); text != c.params {
+				t.Errorf("parameters are %q, want %q", text, c.params)
+			}
+		})
+	}
+}
+
+func TestSQLTemplatesRefuseWhatCannotBeAValue(t *testing.T) {
+	cases := []struct{ name, template, want string }{
+		{"text without quotes", "SELECT {city}", "p.yml:11:10: sql: variable \"city\" cannot stand here; write '{city}' for its value or `{city}` for a name"},
+		{"an unknown name", "SELECT 1,\n '{citi}'", "p.yml:12:5: sql: unknown variable \"citi\"; did you mean \"city\"?"},
+		{"a statement of Jinja", "{% if x %}", "p.yml:11:3: sql: {% %} is not supported; use {{ name }} with the filters default, upper, lower, replace"},
+		{"an unknown filter", "SELECT '{{ city | tojson }}'", "p.yml:11:11: sql: filter \"tojson\" is not supported; use default, upper, lower or replace"},
+		{"a name from a run parameter", "FROM `{from_run}`", "p.yml:11:9: sql: variable \"from_run\" is set by a run parameter and cannot be used as a name"},
+		{"a name that is none", "FROM `{evil}`", "p.yml:11:9: sql: \"a` b\" is not a name of a project, dataset or table"},
+		{"a constant from a run parameter", "CREATE VIEW v AS SELECT '{from_run}'", "p.yml:11:28: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
+		{"a bytes literal", "SELECT b'{city}'", "p.yml:11:12: sql: a bytes literal cannot hold a variable; use CAST('{name}' AS BYTES)"},
+		{"a backslash before it", `SELECT 'a\\{city}'`, "p.yml:11:13: sql: a backslash or quote cannot stand right before a variable"},
+		{"an open quote", "SELECT 'a", "p.yml:11:10: sql: a quote or comment starts here and never ends"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, problems := render(t, c.template, map[string]string{"from_run": "x"})
+			if got := problems.Error(); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAVariableWithoutAValueIsAnErrorWhereItIsUsed(t *testing.T) {
+	_, problems := render(t, "SELECT '{from_run}'", nil)
+	want := `p.yml:11:11: sql: variable "from_run" has no value; set it with --var from_run=VALUE or in the run's parameters`
+	if got := problems.Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestTablesOfAStatement(t *testing.T) {
+	got, problems := render(t, "WITH w AS (SELECT 1 FROM `{project}.{dataset}.a`) SELECT EXTRACT(DAY FROM d) FROM w JOIN {dataset}.b ON x, UNNEST(y) LEFT JOIN my-p.d.c", nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if tables := strings.Join(got.Tables(), " "); tables != "my-project.acme_development.a acme_development.b my-p.d.c" {
+		t.Errorf("tables are %s", tables)
+	}
+}
+
+func FuzzSQLNeverSplicesARunParameter(f *testing.F) {
+	f.Add("SELECT '{from_run}'", "x' OR 1=1")
+	f.Add("FROM `{from_run}` WHERE {from_run}.x = DATE '{from_run}'", "a`b")
+	f.Fuzz(func(t *testing.T, template, value string) {
+		const marker = "QQcanaryQQ"
+		if strings.ContainsAny(template, "\t\r") || strings.Contains(template, marker) {
+			return
+		}
+		tree, _ := configs.Parse(file("variables:\n  from_run:\nsql: x\n"))
+		doc, _ := configs.Normalise(tree)
+		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: template, Line: 3, Column: 6}
+		scope := configs.NewScope(doc, environment(map[string]string{"from_run": marker + value}))
+		if s, _, _ := scope.SQL(n, "sql"); strings.Contains(s.SQL, marker) {
+			t.Fatalf("%q became %q", template, s.SQL)
+		}
+	})
+}
