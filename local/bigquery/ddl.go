@@ -61,12 +61,12 @@ func (s *Server) createAs(ctx context.Context, conn *sql.Conn, st *statement, t 
 	if err != nil {
 		return err
 	}
-	text, err := st.params.bind(st.query.SQL, st.query.Params)
+	args, err := st.params.bind(st.query.Params)
 	if err != nil {
 		return err
 	}
 	const staged = `temp.main."created_rows"`
-	if _, err := conn.ExecContext(ctx, `CREATE TEMP TABLE "created_rows" AS `+text); err != nil {
+	if _, err := conn.ExecContext(ctx, `CREATE TEMP TABLE "created_rows" AS `+st.query.SQL, args...); err != nil {
 		return fmt.Errorf("running a query: %w", err)
 	}
 	if err := s.createTable(ctx, conn, t, st.st.Create.OrReplace); err != nil {

@@ -137,7 +137,10 @@ func wantJobError(t testing.TB, status *bq.JobStatus, err error, reason, part st
 		err = status.Err()
 	}
 	var e *bq.Error
-	if !errors.As(err, &e) {
+	if api := apiError(err); api != nil {
+		// Wait of a query job reports the error of reading its results.
+		e = &bq.Error{Reason: api.Errors[0].Reason, Message: api.Message}
+	} else if !errors.As(err, &e) {
 		t.Fatalf("got error %v, want a job error %s", err, reason)
 	}
 	if e.Reason != reason || !strings.Contains(e.Message, part) {
@@ -160,4 +163,3 @@ func apiError(err error) *googleapi.Error {
 	}
 	return nil
 }
-

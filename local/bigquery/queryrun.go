@@ -151,7 +151,7 @@ func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, 
 	if err := s.runChecks(ctx, conn, st); err != nil {
 		return 0, err
 	}
-	text, err := st.params.bind(st.query.SQL, st.query.Params)
+	args, err := st.params.bind(st.query.Params)
 	if err != nil {
 		return 0, err
 	}
@@ -161,7 +161,7 @@ func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, 
 		names = append(names, catalog.Quote(target.schema.Fields[i].Name))
 	}
 	columns := strings.Join(names, ", ")
-	from := `(` + text + `) AS q(` + columns + `)`
+	from := `(` + st.query.SQL + `) AS q(` + columns + `)`
 	values := columns
 	if hidden := hiddenPrefix(t, p, s.cfg.Clock()); p != nil && p.index < 0 && !p.null {
 		columns, values = catalog.Quote(partitionTimeColumn)+`, `+columns, duckTime("TIMESTAMP", p.start)+`, `+values
@@ -172,7 +172,7 @@ func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, 
 		// error() makes the condition fail the whole statement, in one pass.
 		from += ` WHERE CASE WHEN ` + p.predicate() + ` THEN true ELSE error(` + literal(p.outside()) + `) END`
 	}
-	return affect(ctx, conn, `INSERT INTO `+catalog.Relation(t.TableReference)+` (`+columns+`) SELECT `+values+` FROM `+from)
+	return affect(ctx, conn, bound{`INSERT INTO ` + catalog.Relation(t.TableReference) + ` (` + columns + `) SELECT ` + values + ` FROM ` + from, args})
 }
 
 // dryRun checks a job without running it; nothing is recorded.

@@ -74,7 +74,7 @@ func (s *Server) sqlError(err error) error {
 	case err == nil || wireError(err) != nil || isConflict(err) || errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &mistake) && mistake.NotFound:
-		return &wire.Error{HTTPStatus: 404, Reason: wire.ReasonNotFound, Message: mistake.Message}
+		return &wire.Error{HTTPStatus: 404, Reason: wire.ReasonNotFound, Message: positionSuffix.ReplaceAllString(mistake.Message, "")}
 	case errors.As(err, &mistake):
 		return wire.InvalidQuery(mistake.Message)
 	case errors.As(err, &unsupported):
@@ -88,6 +88,9 @@ func (s *Server) sqlError(err error) error {
 }
 
 var (
+	// A table that does not exist is reported without a position.
+	positionSuffix = regexp.MustCompile(` at \[\d+:\d+\]$`)
+
 	duckPrefix  = regexp.MustCompile(`^[A-Z][A-Za-z ]*Error: `)
 	duckNotNull = regexp.MustCompile(`NOT NULL constraint failed: .*\.([^.]+)$`)
 )

@@ -164,11 +164,11 @@ func (s *Server) selectRows(ctx context.Context, conn *sql.Conn, st *statement) 
 	if err := s.runChecks(ctx, conn, st); err != nil {
 		return err
 	}
-	text, err := st.params.bind(st.query.SQL, st.query.Params)
+	args, err := st.params.bind(st.query.Params)
 	if err != nil {
 		return err
 	}
-	rows, err := conn.QueryContext(ctx, readableQuery(text, schema))
+	rows, err := conn.QueryContext(ctx, readableQuery(st.query.SQL, schema), args...)
 	if err != nil {
 		return fmt.Errorf("running a query: %w", err)
 	}
@@ -198,12 +198,12 @@ func readableQuery(text string, schema *wire.Schema) string {
 
 func (s *Server) runChecks(ctx context.Context, conn *sql.Conn, st *statement) error {
 	for _, check := range st.query.Checks {
-		text, err := st.params.bind(check.SQL, check.Params)
+		args, err := st.params.bind(check.Params)
 		if err != nil {
 			return err
 		}
 		var found bool
-		if err := conn.QueryRowContext(ctx, `SELECT count(*) > 0 FROM (`+text+`)`).Scan(&found); err != nil {
+		if err := conn.QueryRowContext(ctx, `SELECT count(*) > 0 FROM (`+check.SQL+`)`, args...).Scan(&found); err != nil {
 			return fmt.Errorf("checking a statement: %w", err)
 		}
 		if found {
@@ -218,16 +218,16 @@ func (s *Server) modify(ctx context.Context, conn *sql.Conn, st *statement) erro
 	if err := s.runChecks(ctx, conn, st); err != nil {
 		return err
 	}
-	text, err := st.params.bind(st.query.SQL, st.query.Params)
+	args, err := st.params.bind(st.query.Params)
 	if err != nil {
 		return err
 	}
 	stats := &wire.DMLStats{}
 	var total int64
 	if st.st.Kind == analyze.KindMerge {
-		total, err = merge(ctx, conn, text, stats)
+		total, err = merge(ctx, conn, bound{st.query.SQL, args}, stats)
 	} else {
-		total, err = affect(ctx, conn, text)
+		total, err = affect(ctx, conn, bound{st.query.SQL, args})
 	}
 	if err != nil {
 		return err
@@ -244,8 +244,14 @@ func (s *Server) modify(ctx context.Context, conn *sql.Conn, st *statement) erro
 	return nil
 }
 
-func affect(ctx context.Context, conn *sql.Conn, text string) (int64, error) {
-	result, err := conn.ExecContext(ctx, text)
+// bound is a statement with its arguments.
+type bound struct {
+	text string
+	args []any
+}
+
+func affect(ctx context.Context, conn *sql.Conn, b bound) (int64, error) {
+	result, err := conn.ExecContext(ctx, b.text, b.args...)
 	if err != nil {
 		return 0, fmt.Errorf("changing rows: %w", err)
 	}
@@ -253,8 +259,8 @@ func affect(ctx context.Context, conn *sql.Conn, text string) (int64, error) {
 }
 
 // merge runs a MERGE and counts what it did by action.
-func merge(ctx context.Context, conn *sql.Conn, text string, stats *wire.DMLStats) (int64, error) {
-	rows, err := conn.QueryContext(ctx, text+` RETURNING merge_action`)
+func merge(ctx context.Context, conn *sql.Conn, b bound, stats *wire.DMLStats) (int64, error) {
+	rows, err := conn.QueryContext(ctx, b.text+` RETURNING merge_action`, b.args...)
 	if err != nil {
 		return 0, fmt.Errorf("merging rows: %w", err)
 	}
