@@ -9,7 +9,6 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/cloudact/convergence/transforms/registry"
-	"github.com/cloudact/convergence/transforms/row"
 )
 
 // APIConfig is the config of generic.api_extractor.
@@ -105,42 +104,10 @@ func (p Pagination) paging(dataPath string) paging {
 	return out
 }
 
-// Columns of the raw envelope, which every record gets when its step declares no schema.
+// Columns of the raw envelope, which a step has that declares no schema.
 const (
 	columnOrg     = "org_slug"
 	columnDay     = "usage_date"
 	columnRaw     = "raw_data"
 	columnFetched = "extracted_at"
 )
-
-// EnvelopeSchema returns the columns of a step that declares no schema: the raw envelope
-// followed by the added fields, typed by their values, in the order of their names.
-func (c APIConfig) EnvelopeSchema() row.Schema {
-	schema := row.Schema{
-		{Name: columnOrg, Type: row.TypeString, Required: true, Description: "Organisation"},
-		{Name: columnDay, Type: row.TypeDate, Description: "Day that was fetched"},
-		{Name: columnRaw, Type: row.TypeString, Description: "The provider's exact text of the record"},
-		{Name: columnFetched, Type: row.TypeTimestamp, Description: "When the page arrived"},
-	}
-	for _, name := range sortedKeys(c.Transform.AddFields) {
-		if schema.Index(name) < 0 {
-			schema = append(schema, row.Field{Name: name, Type: c.Transform.AddFields[name].columnType()})
-		}
-	}
-	return schema
-}
-
-func (s Scalar) columnType() row.Type {
-	switch {
-	case s.json == "true" || s.json == "false":
-		return row.TypeBool
-	case !isNumber(s.json):
-		return row.TypeString
-	}
-	for _, t := range []row.Type{row.TypeInt64, row.TypeNumeric} {
-		if _, err := cellOfText(s.json, t); err == nil {
-			return t
-		}
-	}
-	return row.TypeFloat64
-}

@@ -20,15 +20,11 @@ func init() {
 
 func buildAPI(s beam.Scope, _ beam.PCollection, step registry.Step[APIConfig]) (beam.PCollection, error) {
 	config := step.Config
-	schema := step.Schema
-	if len(schema) == 0 {
-		schema = config.EnvelopeSchema()
-	}
 	x := extraction{
-		stepID: step.ID, org: step.Org, schema: schema, auth: config.Auth.withDefaults(), rate: config.RateLimit,
+		stepID: step.ID, org: step.Org, schema: step.Schema, auth: config.Auth.withDefaults(), rate: config.RateLimit,
 		timeoutSecs: config.Timeout, shards: step.Shards,
 		layout: layout{
-			Records: config.DataPath, Columns: apiColumns(schema, config.Transform),
+			Records: config.DataPath, Columns: apiColumns(step.Schema, config.Transform),
 			MissingEmpty: config.MissingData == "empty", Constants: map[string]map[string]Scalar{},
 		},
 	}

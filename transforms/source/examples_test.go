@@ -91,10 +91,7 @@ func (e example) test(t *testing.T, processor string) {
 	if f := e.Want.Failure; f != nil {
 		wantFailure(t, pages, f.Code, f.Message)
 	}
-	schema := j.schema
-	if schema == nil {
-		schema = defaultSchema(t, j)
-	}
+	schema := j.columns(t)
 	var rows []row.Row
 	var rejects []row.Reject
 	for _, page := range pages {
@@ -105,14 +102,6 @@ func (e example) test(t *testing.T, processor string) {
 	}
 	compareRows(t, schema, rows, e.Want.Rows)
 	compareRejects(t, rejects, e.Want.Rejects)
-}
-
-func defaultSchema(t *testing.T, j job) row.Schema {
-	processor, _ := registry.Lookup(j.processor)
-	if ref := processor.Output.SchemaRef; ref != "" {
-		return shippedSchema(t, ref)
-	}
-	return j.readConfig(t, processor).(*source.APIConfig).EnvelopeSchema()
 }
 
 func compareRows(t *testing.T, schema row.Schema, rows []row.Row, want []map[string]*string) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"cloud.google.com/go/civil"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism"
 
 	"github.com/cloudact/convergence/transforms/registry"
@@ -72,6 +74,7 @@ type job struct {
 	schema    row.Schema
 	shards    int
 	org       string
+	runner    string // default prism
 }
 
 func (j job) build(t testing.TB) (*beam.Pipeline, error) {
@@ -80,9 +83,7 @@ func (j job) build(t testing.TB) (*beam.Pipeline, error) {
 	if !ok {
 		t.Fatalf("no processor %q", j.processor)
 	}
-	if j.schema == nil && processor.Output.SchemaRef != "" {
-		j.schema = shippedSchema(t, processor.Output.SchemaRef)
-	}
+	j.schema = j.columns(t)
 	if j.days == nil {
 		j.days = []string{"2025-03-01"}
 	}
@@ -103,6 +104,27 @@ func (j job) build(t testing.TB) (*beam.Pipeline, error) {
 		beam.ParDo0(s, &collect{Test: t.Name()}, pages)
 	}
 	return p, err
+}
+
+// columns are those that a plan gives the step.
+func (j job) columns(t testing.TB) row.Schema {
+	t.Helper()
+	processor, _ := registry.Lookup(j.processor)
+	if j.schema != nil {
+		return j.schema
+	}
+	if ref := processor.Output.SchemaRef; ref != "" {
+		return shippedSchema(t, ref)
+	}
+	schema := row.Schema{
+		{Name: "org_slug", Type: row.TypeString, Required: true}, {Name: "usage_date", Type: row.TypeDate},
+		{Name: "raw_data", Type: row.TypeString}, {Name: "extracted_at", Type: row.TypeTimestamp},
+	}
+	config := j.readConfig(t, processor).(*source.APIConfig)
+	for _, name := range slices.Sorted(maps.Keys(config.Transform.AddFields)) {
+		schema = append(schema, row.Field{Name: name, Type: row.TypeString})
+	}
+	return schema
 }
 
 func (j job) readConfig(t testing.TB, processor *registry.Processor) any {
@@ -140,7 +162,7 @@ func (j job) run(t testing.TB) []row.Page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := beam.Run(context.Background(), "prism", p)
+	result, err := beam.Run(context.Background(), cmp.Or(j.runner, "prism"), p)
 	if err != nil {
 		t.Fatalf("the job failed: %v", err)
 	}

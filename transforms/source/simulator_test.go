@@ -1,6 +1,8 @@
 package source_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +16,12 @@ import (
 // TestUsageOfEveryDayAddsUpToWhatTheProviderRecorded fetches the simulated organisation
 // whole, with failures on the way, and compares day by day and model by model.
 func TestUsageOfEveryDayAddsUpToWhatTheProviderRecorded(t *testing.T) {
+	for _, runner := range []string{"prism", "direct"} {
+		t.Run(runner, func(t *testing.T) { fetchWholeOrganisation(t, runner) })
+	}
+}
+
+func fetchWholeOrganisation(t *testing.T, runner string) {
 	days := openai.Days(civil.Date{Year: 2026, Month: time.August, Day: 19}, 5)
 	server, base := openai.RunT(t, openai.Config{Seed: 7, Days: days, Orgs: []openai.Org{{Name: "acme", AdminKey: canary}, {Name: "other", AdminKey: "sk-other"}}})
 	zero := "0"
@@ -21,7 +29,7 @@ func TestUsageOfEveryDayAddsUpToWhatTheProviderRecorded(t *testing.T) {
 	server.Fail(openai.Rule{PathPrefix: "/v1/organization/usage", Nth: 6, Truncate: true})
 	source.UseOrigins(func(string) string { return base })
 
-	j := job{processor: "openai.usage", config: map[string]any{"rate_limit": map[string]any{"requests_per_second": 0}}}
+	j := job{processor: "openai.usage", runner: runner, config: map[string]any{"rate_limit": map[string]any{"requests_per_second": 0}}}
 	for _, day := range days {
 		j.days = append(j.days, day.String())
 	}
@@ -50,6 +58,34 @@ func TestUsageOfEveryDayAddsUpToWhatTheProviderRecorded(t *testing.T) {
 	}
 	if int(requests) != len(server.Requests()) || int(requests) != len(pages)+3 {
 		t.Errorf("pages count %d requests, the provider %d, for %d pages and 3 failures", requests, len(server.Requests()), len(pages))
+	}
+}
+
+// TestAWrittenOutPipelineFollowsTheProvidersPages is the same API by its literal address.
+func TestAWrittenOutPipelineFollowsTheProvidersPages(t *testing.T) {
+	days := openai.Days(civil.Date{Year: 2026, Month: time.August, Day: 19}, 4)
+	_, base := openai.RunT(t, openai.Config{Days: days, Orgs: []openai.Org{{Name: "acme", AdminKey: canary}}})
+	source.UseOriginOverrides(map[string]string{"https://api.openai.com": strings.TrimSuffix(base, "/v1")})
+	pages := job{processor: "generic.api_extractor", config: map[string]any{
+		"url":  "https://api.openai.com/v1/organization/usage/completions",
+		"auth": map[string]any{"type": "bearer", "provider": "OPENAI"},
+		"params": map[string]any{
+			"start_time": days[0].In(time.UTC).Unix(), "end_time": days[3].AddDays(1).In(time.UTC).Unix(), "group_by": []string{"model", "batch"},
+		},
+		"pagination": map[string]any{"type": "cursor", "param": "page", "response_path": "next_page", "has_more": "has_more", "limit": 1},
+	}}.run(t)
+	if len(pages) != 4 {
+		t.Fatalf("%d pages, want one a day: %+v", len(pages), pages[len(pages)-1].Failure)
+	}
+	for i, page := range pages {
+		raw, _ := page.Rows[0].Cells[2].AsText()
+		var bucket struct {
+			Start   int64             `json:"start_time"`
+			Results []json.RawMessage `json:"results"`
+		}
+		if err := json.Unmarshal([]byte(raw), &bucket); err != nil || bucket.Start != days[i].In(time.UTC).Unix() || len(bucket.Results) == 0 {
+			t.Errorf("page %d: %v %s", i, err, raw)
+		}
 	}
 }
 
