@@ -101,7 +101,8 @@ func (e *engine) options() (*googlesql.AnalyzerOptions, error) {
 			return o.EnableRewrite(googlesql.ResolvedASTRewriteRewriteOrderByAndLimitInAggregate, false)
 		},
 		func() error { return o.SetPruneUnusedColumns(true) },
-		func() error { return o.SetFoldLiteralCast(true) },
+		// The zero time zone is UTC; the engine's own default is not.
+		func() error { return o.SetDefaultTimeZone(&googlesql.TimeZone{}) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

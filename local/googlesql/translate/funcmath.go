@@ -4,7 +4,7 @@ import "strings"
 
 var mathRules = map[string]rule{
 	"abs":           numbers("abs({0})", ""),
-	"sign":          numbers("sign({0})", "cast"),
+	"sign":          sign,
 	"ceil":          numbers("ceil({0})", "cast"),
 	"ceiling":       numbers("ceil({0})", "cast"),
 	"floor":         numbers("floor({0})", "cast"),
@@ -114,6 +114,14 @@ func safeDivide(c *call) string {
 		return "TRY(bq_udf_big_div(" + c.args[0] + ", " + c.args[1] + "))"
 	}
 	return c.bad()
+}
+
+// sign of NaN is NaN.
+func sign(c *call) string {
+	if c.types[0].Name == "FLOAT64" {
+		return "CASE WHEN isnan(" + c.args[0] + ") THEN " + c.args[0] + " ELSE CAST(sign(" + c.args[0] + ") AS DOUBLE) END"
+	}
+	return numbers("sign({0})", "cast")(c)
 }
 
 // extreme is GREATEST or LEAST: NULL when any argument is, NaN when any is.

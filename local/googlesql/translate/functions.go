@@ -26,7 +26,7 @@ var conditionalRules = map[string]rule{
 	"nullif":           comparing(template("nullif({0}, {1})")),
 	"$case_no_value":   caseNoValue,
 	"$case_with_value": comparing(caseWithValue),
-	"error":            template("error({0})"),
+	"error":            template("bq_raise({0}, {0})"),
 	"generate_uuid":    template("CAST(uuid() AS VARCHAR)"),
 	"rand":             template("random()"),
 }
@@ -70,7 +70,7 @@ var textRules = map[string]rule{
 	"byte_length":        byType(map[string]string{"STRING": "strlen({0})", "BYTES": "octet_length({0})"}),
 	"octet_length":       byType(map[string]string{"STRING": "strlen({0})", "BYTES": "octet_length({0})"}),
 	"lower":              textOnly("lower({0})"),
-	"upper":              textOnly("upper({0})"),
+	"upper":              textOnly("upper(replace({0}, 'ß', 'SS'))"),
 	"substr":             substr,
 	"substring":          substr,
 	"left":               textOnly("bq_left({0}, {1})"),

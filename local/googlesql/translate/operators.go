@@ -22,7 +22,7 @@ var operatorRules = map[string]rule{
 	"$greater_or_equal":     compare(">="),
 	"$between":              between,
 	"$in":                   comparing(inList),
-	"$in_array":             comparing(inArray),
+	"$in_array":             inArray,
 	"$is_distinct_from":     comparing(template("({0} IS DISTINCT FROM {1})")),
 	"$is_not_distinct_from": comparing(template("({0} IS NOT DISTINCT FROM {1})")),
 	"$add":                  add,
@@ -145,6 +145,7 @@ func inList(c *call) string {
 // inArray is IN UNNEST. An array that is the same for every row is looked up
 // as a set.
 func inArray(c *call) string {
+	c.t.mustCompare(c.node, c.types[0])
 	if c.types[0].Name == "FLOAT64" {
 		return c.bad()
 	}

@@ -95,16 +95,16 @@ var enumType = &analyze.Type{Name: "ENUM"}
 
 // typeOf reads an engine type; an enum (a date part and the like) is ENUM.
 func (t *translator) typeOf(node googlesql.Googlesql_TypeNode) *analyze.Type {
+	if _, ok := node.(*googlesql.EnumType); ok {
+		return enumType
+	}
 	text := get(analyze.TypeText(node))
 	if known, ok := t.types[text]; ok {
 		return known
 	}
 	typ, err := analyze.ParseType(text)
 	if err != nil {
-		if get(node.Kind()) != googlesql.TypeKindTypeEnum {
-			fail(&UnsupportedError{Construct: "type " + text})
-		}
-		typ = enumType
+		fail(&UnsupportedError{Construct: "type " + text})
 	}
 	t.types[text] = typ
 	return typ
