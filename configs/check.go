@@ -160,6 +160,9 @@ func (c *schemaCheck) describe(e *jsonschema.ValidationError) (message, suggesti
 	case *kind.ExclusiveMaximum:
 		return "must be less than " + number(k.Want), ""
 	case *kind.MinItems:
+		if k.Want == 1 {
+			return "must not be empty", ""
+		}
 		return fmt.Sprintf("must have at least %d entries", k.Want), ""
 	case *kind.MaxItems:
 		return fmt.Sprintf("must have at most %d entries, not %d", k.Want, k.Got), ""

@@ -81,10 +81,9 @@ func (v *Validator) Document(doc *Canonical, r *Resolved) (*Document, Problems) 
 		return nil, append(problems, Problem{File: doc.File.Name, Message: err.Error()})
 	}
 	var out Document
-	if err := json.Unmarshal(text, &out); err != nil && len(problems) == 0 && len(r.unset) == 0 {
-		return nil, Problems{{File: doc.File.Name, Message: err.Error()}}
-	} else if err != nil {
-		return nil, problems
+	var mistyped *json.UnmarshalTypeError // reported above, and the other values are decoded
+	if err := json.Unmarshal(text, &out); err != nil && !errors.As(err, &mistyped) {
+		return nil, append(problems, Problem{File: doc.File.Name, Message: err.Error()})
 	}
 	return &out, problems
 }

@@ -21,7 +21,6 @@ type builder struct {
 	canonical *configs.Canonical
 	scope     *configs.Scope
 	document  *configs.Document
-	resolved  *configs.Resolved
 	plan      *Plan
 	problems  configs.Problems
 }
@@ -41,8 +40,8 @@ func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, conf
 	}
 	b.head()
 	b.steps()
-	b.order()
 	b.edges()
+	b.order()
 	if len(b.problems) > 0 {
 		return nil, b.problems
 	}
@@ -80,7 +79,7 @@ func (b *builder) open(sample bool) {
 	b.add(problems)
 	document, problems := b.validator.Document(b.canonical, resolved)
 	b.add(problems)
-	b.document, b.resolved = document, resolved
+	b.document = document
 	b.plan = &Plan{
 		Org: env.Org, RunID: env.RunID, Project: env.Project, Dataset: env.Dataset, Location: b.request.Location,
 		Provider: env.Provider, Domain: env.Domain, Start: env.Start, End: env.End,
@@ -156,9 +155,8 @@ func timeout(minutes, seconds int, otherwise time.Duration) time.Duration {
 // steps makes the steps in document order.
 func (b *builder) steps() {
 	nodes := configs.StepNodes(b.canonical)
-	resolved := configs.Member(b.resolved.Root, "steps")
-	for i := range b.document.Steps {
-		s := stepBuilder{builder: b, node: nodes[i], resolved: resolved.Content[i], step: b.document.Steps[i], path: fmt.Sprintf("steps[%d]", i), index: i}
+	for i := range min(len(nodes), len(b.document.Steps)) {
+		s := stepBuilder{builder: b, node: nodes[i], step: b.document.Steps[i], path: fmt.Sprintf("steps[%d]", i), index: i}
 		if built := s.build(); built != nil {
 			b.plan.Steps = append(b.plan.Steps, built)
 		}

@@ -13,8 +13,12 @@ import (
 	"github.com/cloudact/convergence/transforms/row"
 )
 
-// builtModes are the write modes that this version can publish.
-var builtModes = []string{"replace_partition", "overwrite"}
+// builtModes are the write modes that this version can publish, plannedModes those that
+// the language has beside them.
+var (
+	builtModes   = []string{"replace_partition", "overwrite"}
+	plannedModes = []string{"append", "insert_new", "merge"}
+)
 
 const (
 	envelopeRejects = 0.01
@@ -74,7 +78,7 @@ func (s *stepBuilder) refused(d Destination, path string) {
 		s.problem(node("path"), path+".path", "files as destinations are not part of this version; name a table")
 		return
 	}
-	if !slices.Contains(builtModes, d.WriteMode) && d.WriteMode != "" && s.out.writesRows() {
+	if slices.Contains(plannedModes, d.WriteMode) && s.out.writesRows() {
 		s.problem(node("write_mode"), path+".write_mode", "%s is not part of this version; available: %s", d.WriteMode, strings.Join(builtModes, ", "))
 	}
 	if d.Delivery == "smart" {

@@ -7,55 +7,78 @@ import (
 	"github.com/cloudact/convergence/configs"
 )
 
-// edges finds the step whose rows each process step takes in.
+// edges finds the steps whose rows each process step takes in.
 func (b *builder) edges() {
+	if slices.ContainsFunc(b.plan.Steps, func(s *Step) bool { return s.Kind == "" }) {
+		return // what an unknown step would write cannot be told
+	}
 	nodes := configs.StepNodes(b.canonical)
 	for _, s := range b.plan.Steps {
-		if s.Kind != configs.KindProcess || len(s.Inputs) > 0 || len(s.Units) == 0 {
+		if s.Kind != configs.KindProcess || len(s.Units) == 0 {
 			continue
 		}
-		writer, reason := b.writerFor(s, configs.SourceTable(nodes[s.Index]))
-		if writer == nil {
+		writers, reason := b.writersFor(s, configs.SourceTable(nodes[s.Index]))
+		for _, w := range writers {
+			if reason == "" {
+				reason = refusal(s, w)
+			}
+		}
+		if reason != "" {
 			b.problem(nodes[s.Index], stepPath(s), "takes rows of another step, but %s", reason)
 			continue
 		}
-		s.Inputs = []string{writer.ID}
-		if !slices.Contains(s.DependsOn, writer.ID) {
-			s.DependsOn = append(slices.Clone(s.DependsOn), writer.ID)
+		s.Inputs, s.Reads = nil, nil
+		for _, w := range writers {
+			s.Inputs, s.Reads = append(s.Inputs, w.ID), append(s.Reads, w.Destination.Table)
+			if !slices.Contains(s.DependsOn, w.ID) {
+				s.DependsOn = append(slices.Clone(s.DependsOn), w.ID)
+			}
 		}
-		s.Reads = []string{writer.Destination.Table}
 	}
 }
 
-// writerFor returns the step whose rows a process step may take as they are made, or why
-// there is none.
-func (b *builder) writerFor(s *Step, sourceTable string) (*Step, string) {
-	var writer *Step
+// writersFor returns the steps that a process step means, or why there are none: those
+// of its inputs, else the one that writes its source table, else the one it depends on.
+func (b *builder) writersFor(s *Step, sourceTable string) ([]*Step, string) {
+	var named, depended []*Step
 	for _, other := range b.plan.Steps {
-		depended := slices.Contains(s.DependsOn, other.ID)
 		switch {
 		case other == s || other.Destination.Table == "":
+		case len(s.Inputs) > 0:
+			if slices.Contains(s.Inputs, other.ID) {
+				named = append(named, other)
+			}
 		case sourceTable != "" && other.Destination.Table == sourceTable:
-			writer = other
-		case sourceTable == "" && depended:
-			writer = other
+			named = append(named, other)
+		case slices.Contains(s.DependsOn, other.ID):
+			depended = append(depended, other)
 		}
 	}
 	switch {
-	case writer == nil && sourceTable != "":
+	case len(named) > 0:
+		return named, ""
+	case sourceTable != "" && len(s.Inputs) == 0:
 		return nil, fmt.Sprintf("no step of this pipeline writes %q; reading a table that another run wrote is not part of this version", sourceTable)
-	case writer == nil:
+	case len(depended) > 0:
+		return depended[len(depended)-1:], ""
+	default:
 		return nil, "none of the steps that it depends on writes a table"
-	case !slices.Contains(builtModes, writer.Destination.WriteMode):
-		return nil, fmt.Sprintf("step %q writes with %s; only rows of replace_partition and overwrite can be taken over", writer.ID, writer.Destination.WriteMode)
-	case !sameSlices(s, writer):
-		return nil, fmt.Sprintf("step %q does not run over the same slices", writer.ID)
-	case writer.Kind == configs.KindQuery:
-		return nil, fmt.Sprintf("step %q is computed by the warehouse and emits no rows", writer.ID)
-	case writer.Skip && !s.Skip:
-		return nil, fmt.Sprintf("step %q is not enabled", writer.ID)
 	}
-	return writer, ""
+}
+
+// refusal says why a step cannot take the rows of another as they are made, "" when it can.
+func refusal(s, writer *Step) string {
+	switch {
+	case !slices.Contains(builtModes, writer.Destination.WriteMode):
+		return fmt.Sprintf("step %q writes with %s; only rows of replace_partition and overwrite can be taken over", writer.ID, writer.Destination.WriteMode)
+	case writer.Kind == configs.KindQuery:
+		return fmt.Sprintf("step %q is computed by the warehouse and emits no rows", writer.ID)
+	case writer.Skip && !s.Skip:
+		return fmt.Sprintf("step %q is not enabled", writer.ID)
+	case len(writer.Units) > 0 && !sameSlices(s, writer):
+		return fmt.Sprintf("step %q does not run over the same slices", writer.ID)
+	}
+	return ""
 }
 
 func at(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -28,7 +28,10 @@ func (b *builder) order() {
 		b.references(s, byID, nodes[s.Index])
 	}
 	if cycle := findCycle(b.plan.Steps, byID); cycle != nil {
-		n := configs.Member(nodes[byID[cycle[0]].Index], "depends_on")
+		n := nodes[byID[cycle[0]].Index]
+		if list := configs.Member(n, "depends_on"); list != nil {
+			n = list
+		}
 		b.problem(n, stepPath(byID[cycle[0]])+".depends_on", "steps depend on each other in a circle: %s", strings.Join(cycle, " -> "))
 		return
 	}
@@ -154,6 +157,9 @@ func (b *builder) writers(nodes []*yaml.Node) {
 			len(d.ReplaceScope) > 0 && len(first.Destination.ReplaceScope) > 0
 		if !scoped {
 			n := configs.Member(nodes[s.Index], "destination")
+			if n == nil {
+				n = nodes[s.Index]
+			}
 			b.problem(n, stepPath(s)+".destination.table", "%q is also written by step %q; each would replace the other's rows: give both a replace_scope or another table", d.Table, first.ID)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 type stepBuilder struct {
 	*builder
 	node      *yaml.Node // as written, in canonical spelling
-	resolved  *yaml.Node
 	step      configs.Step
 	path      string
 	index     int
@@ -40,7 +39,7 @@ func (s *stepBuilder) build() *Step {
 	s.scope = s.builder.scope.Step(s.step.StepID, configs.Member(s.node, "variables"), s.path)
 	s.out = &Step{
 		ID: s.step.StepID, Type: processor.Name(), Kind: processor.Kind(), Index: s.index,
-		DependsOn: s.step.DependsOn, Inputs: s.step.Inputs, OnFailure: s.step.OnFailure,
+		DependsOn: orNil(s.step.DependsOn), Inputs: orNil(s.step.Inputs), OnFailure: s.step.OnFailure,
 		Skip:    s.step.Enabled != nil && !*s.step.Enabled,
 		Timeout: timeout(s.step.TimeoutMinutes, s.step.TimeoutSeconds, defaultStepTimeout),
 		Retries: s.request.DefaultRetries, Backoff: defaultBackoff, MoneyTable: processor.Output().MoneyTable,
@@ -65,6 +64,14 @@ func (s *stepBuilder) build() *Step {
 // checked.
 func (s *stepBuilder) unknown() *Step {
 	return &Step{ID: s.step.StepID, Index: s.index, DependsOn: s.step.DependsOn, Inputs: s.step.Inputs}
+}
+
+// orNil makes no names look the same however they were written.
+func orNil(names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	return names
 }
 
 // at returns the node of a key of the step, or of the step.
@@ -121,11 +128,17 @@ func (s *stepBuilder) credential() {
 	}
 }
 
+// mostListed is the longest list of names that helps in an error.
+const mostListed = 12
+
 func (s *stepBuilder) suggest(n *yaml.Node, path, got, what string, known []string) {
 	if strings.Contains(got, "{") {
 		return // a variable: known at run time only
 	}
-	s.problem(n, path, "%q %s; known: %s", got, what, strings.Join(known, ", "))
+	if len(known) <= mostListed {
+		what += "; known: " + strings.Join(known, ", ")
+	}
+	s.problem(n, path, "%q %s", got, what)
 	s.problems[len(s.problems)-1].Suggestion = configs.Nearest(got, known)
 }
 

@@ -1,0 +1,126 @@
+package plan_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cloudact/convergence/beam/plan"
+	"github.com/cloudact/convergence/configs"
+)
+
+func planText(t *testing.T, text string, change func(*plan.Request)) *plan.Plan {
+	t.Helper()
+	r := request(configs.File{Name: "p.yml", Text: []byte(text), ID: "openai/cost/p"})
+	if change != nil {
+		change(&r)
+	}
+	got, err := planner(t).Plan(context.Background(), r)
+	if err != nil {
+		t.Fatalf("%s\n%v", text, err)
+	}
+	return got
+}
+
+const head = "pipeline_id: p\n"
+
+const canonicalSteps = `steps:
+  - step_id: usage
+    ps_type: openai.usage
+    destination: {table: raw, write_mode: replace_partition}
+  - step_id: cost
+    ps_type: openai.cost
+    depends_on: [usage]
+    config: {source_table: raw, pricing_table: own_prices}
+    destination: {table: priced}
+`
+
+const canonicalSQL = `steps:
+  - step_id: calc
+    ps_type: generic.local_bq_transformer
+    config: {sql: "SELECT '{date}' AS usage_date"}
+    destination: {table: t, write_mode: overwrite, time_partitioning: {field: usage_date, type: DAY}, clustering_fields: [model]}
+`
+
+func TestAcceptedSpellingsPlanAsTheCanonicalOne(t *testing.T) {
+	cases := []struct{ name, canonical, spelling string }{
+		{"step, processor, text depends_on, config.destination_table, pricing_source", canonicalSteps, `steps:
+  - step: usage
+    processor: openai.usage
+    config: {destination_table: raw}
+  - id: cost
+    type: openai.cost
+    depends_on: usage
+    config: {source_table: raw, pricing_source: own_prices, destination_table: priced}
+`},
+		{"name as id, implicit depends_on, destination in config, source as a mapping, text destination", canonicalSteps, `steps:
+  - name: usage
+    ps_type: openai.usage
+    config:
+      destination: {table: raw, mode: replace_partition}
+  - name: cost
+    ps_type: openai.cost
+    source: {dataset_type: openai, table: raw}
+    config: {pricing_table: own_prices}
+    destination: priced
+`},
+		{"an inputs list beside depends_on", canonicalSteps, `steps:
+  - {step_id: usage, ps_type: openai.usage, depends_on: [], inputs: [], destination: raw, config: }
+  - step_id: cost
+    ps_type: openai.cost
+    inputs: usage
+    depends_on: [usage]
+    config: {source_table: raw, pricing_table: own_prices}
+    destination: {destination_table: priced, write_mode: }
+`},
+		{"transformation.sql, mode, table_config", canonicalSQL, `steps:
+  - step_id: calc
+    ps_type: bq_transformer
+    transformation: {type: sql_template, sql: "SELECT '{date}' AS usage_date"}
+    destination: {table: t, mode: truncate, table_config: {time_partitioning: {field: usage_date, type: DAY}, clustering_fields: [model]}}
+`},
+		{"config.sql_template, partition_field, double braces", canonicalSQL, `steps:
+  - step_id: calc
+    processor: generic.local_bq_transformer
+    config: {sql_template: "SELECT '{date}' AS usage_date", destination_table: t}
+    destination: {write_mode: WRITE_TRUNCATE, partition_field: usage_date, clustering_fields: model}
+`},
+		{"schedule as text", "schedule: 30 2 * * *\n" + canonicalSQL, "schedule: {cron: 30 2 * * *}\n" + canonicalSQL},
+		{"switches as text and variables", "variables: {flag: \"true\"}\n" + canonicalSQL, "variables: {flag: \"true\"}\n" + canonicalSQL + "    enabled: \"{flag}\"\n    timeout_minutes: \"10\"\n"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			want, got := planText(t, head+c.canonical, nil), planText(t, head+c.spelling, nil)
+			if diff := cmp.Diff(asJSON(t, want), asJSON(t, got)); diff != "" {
+				t.Errorf("plans differ (-canonical +spelling):\n%s", diff)
+			}
+		})
+	}
+}
+
+func asJSON(t *testing.T, p *plan.Plan) string {
+	t.Helper()
+	b, err := json.MarshalIndent(p, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestScheduleMapsBecomeCron(t *testing.T) {
+	cases := map[string]string{
+		`{type: daily, time: "02:30"}`:                       "30 2 * * *",
+		`{type: hourly, time: "00:15"}`:                      "15 * * * *",
+		`{type: weekly, time: "06:00", day_of_week: Friday}`: "0 6 * * fri",
+		`{type: weekly, day_of_week: 3}`:                     "0 0 * * 3",
+		`{type: monthly, day_of_month: 1, time: "03:00"}`:    "0 3 1 * *",
+		`"0  4 * * 1-5"`:                                     "0 4 * * 1-5",
+	}
+	for text, want := range cases {
+		if got := planText(t, head+"schedule: "+text+"\n"+canonicalSQL, nil).Schedule.CronText(); got != want {
+			t.Errorf("%s is %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package plan_test
+
+import (
+	"context"
+	"testing"
+
+	"cloud.google.com/go/civil"
+
+	"github.com/cloudact/convergence/beam/compile"
+	"github.com/cloudact/convergence/beam/plan"
+	"github.com/cloudact/convergence/configs"
+)
+
+func threeDays(r *plan.Request) {
+	r.Start, r.End = civil.Date{Year: 2026, Month: 1, Day: 30}, civil.Date{Year: 2026, Month: 2, Day: 1}
+}
+
+func TestSlicesFollowTheVariablesOfAStep(t *testing.T) {
+	const extractor = head + "steps: [{step_id: a, ps_type: generic.api_extractor, config: {url: \"https://x.example.com/v1\", data_path: data, params: {%s}%s}, destination: {table: t, write_mode: %s}}]\n"
+	sql := func(text, mode string) string {
+		return head + "steps: [{step_id: a, ps_type: generic.local_bq_transformer, config: {sql: \"" + text + "\"}, destination: {table: t, write_mode: " + mode + ", schema_ref: openai/cost/openai_cost_daily}}]\n"
+	}
+	api := func(params, more, mode string) string {
+		text := extractor
+		for _, part := range []string{params, more, mode} {
+			text = replaceOnce(text, part)
+		}
+		return text
+	}
+	cases := []struct {
+		name, text string
+		want       int
+	}{
+		{"date", api(`day: "{date}"`, "", "replace_partition"), 3},
+		{"start and no end", api(`from: "{start_date}"`, "", "replace_partition"), 3},
+		{"start and end of an extractor", api(`from: "{start_ts}", to: "{end_ts}"`, "", "replace_partition"), 3},
+		{"start and end with window: range", api(`from: "{start_ts}", to: "{end_ts}"`, ", window: range", "replace_partition"), 1},
+		{"no dates", api(`a: b`, "", "replace_partition"), 1},
+		{"overwrite", api(`from: "{start_ts}", to: "{end_ts}"`, "", "overwrite"), 1},
+		{"SQL with a date", sql("SELECT '{date}'", "replace_partition"), 3},
+		{"SQL with a range", sql("SELECT '{start_date}', '{end_date}'", "replace_partition"), 1},
+		{"a processor that works by day", head + "steps: [{step_id: a, ps_type: openai.usage}]\n", 3},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			step := planText(t, c.text, threeDays).Steps[0]
+			if len(step.Units) != c.want {
+				t.Fatalf("%d slices, want %d", len(step.Units), c.want)
+			}
+			first, last := step.Units[0], step.Units[len(step.Units)-1]
+			if first.Start.String() != "2026-01-30" || last.End.String() != "2026-02-02" {
+				t.Errorf("slices go from %s to %s, end exclusive", first.Start, last.End)
+			}
+		})
+	}
+}
+
+func replaceOnce(text, part string) string {
+	for i := 0; i+1 < len(text); i++ {
+		if text[i] == '%' && text[i+1] == 's' {
+			return text[:i] + part + text[i+2:]
+		}
+	}
+	return text
+}
+
+func TestEachSliceHasItsOwnConfigAndStatement(t *testing.T) {
+	got := planText(t, head+"steps: [{step_id: a, ps_type: generic.local_bq_transformer, config: {sql: \"SELECT '{date}'\"}, destination: {table: t, write_mode: replace_partition, schema_ref: openai/cost/openai_cost_daily}}]\n", threeDays)
+	for i, want := range []string{"2026-01-30", "2026-01-31", "2026-02-01"} {
+		u := got.Steps[0].Units[i]
+		if u.Statement.SQL != "SELECT @date" || len(u.Statement.Params) != 1 || u.Statement.Params[0].Value != want {
+			t.Errorf("slice %d runs %q with %+v", i, u.Statement.SQL, u.Statement.Params)
+		}
+	}
+}
+
+func TestUnitsAreTheSameForTheSameRowsOnly(t *testing.T) {
+	const text = head + "parameters: {model: a, note: n}\nsteps: [{step_id: a, ps_type: generic.api_extractor, config: {url: \"https://x.example.com/v1\", data_path: data, params: {model: \"{model}\", at: \"{now}\", day: \"{date}\"}}, destination: {table: t, write_mode: replace_partition}}]\n"
+	base := planText(t, text, nil).Steps[0]
+	if id := base.Units[0].ID; len(id) != 24 {
+		t.Errorf("unit id %q has not 24 digits", id)
+	}
+	same := map[string]func(*plan.Request){
+		"another run":                   func(r *plan.Request) { r.RunID, r.Now = "other", now.Add(60) },
+		"a parameter that is not used":  func(r *plan.Request) { r.Params = map[string]string{"note": "m"} },
+		"a refresh":                     func(r *plan.Request) { r.Params = map[string]string{"force_refresh": "true"} },
+		"the same parameter explicitly": func(r *plan.Request) { r.Params = map[string]string{"model": "a"} },
+		"the same day explicitly":       func(r *plan.Request) { r.Params = map[string]string{"date": "2026-11-22"} },
+	}
+	for name, change := range same {
+		if got := planText(t, text, change).Steps[0]; got.Units[0].ID != base.Units[0].ID || got.ConfigHash != base.ConfigHash {
+			t.Errorf("%s changes the unit or its hash", name)
+		}
+	}
+	different := map[string]func(*plan.Request){
+		"another org":       func(r *plan.Request) { r.Org = "other" },
+		"another parameter": func(r *plan.Request) { r.Params = map[string]string{"model": "b"} },
+		"another day":       func(r *plan.Request) { r.Params = map[string]string{"date": "2026-11-21"} },
+		"another pipeline":  func(r *plan.Request) { r.Source.ID = "openai/cost/q" },
+	}
+	for name, change := range different {
+		if got := planText(t, text, change).Steps[0]; got.Units[0].ID == base.Units[0].ID {
+			t.Errorf("%s keeps the unit", name)
+		}
+	}
+}
+
+func TestAnExtractorWithoutSchemaLandsItsEnvelope(t *testing.T) {
+	step := planText(t, head+"steps: [{step_id: a, ps_type: generic.api_extractor, config: {url: \"https://x.example.com/v1\", data_path: data, transform: {add_fields: {source_api: x}}}, destination: {table: t, write_mode: overwrite}}]\n", nil).Steps[0]
+	want := []string{"org_slug", "usage_date", "raw_data", "extracted_at", "source_api"}
+	if got := step.Schema.Fields.Names(); len(got) != len(want) || got[4] != want[4] || !step.Schema.Fields[0].Required {
+		t.Errorf("columns are %v, want %v", got, want)
+	}
+}
+
+func TestADisabledStepIsSkippedAndSatisfiesItsDependents(t *testing.T) {
+	got := planText(t, head+"variables: {use_org_credentials: \"false\"}\nsteps:\n  - {step_id: a, ps_type: openai.usage, enabled: \"{use_org_credentials}\"}\n  - {step_id: b, ps_type: openai.usage, destination: other}\n", nil)
+	if !got.Steps[0].Skip || got.Steps[1].Skip || got.Steps[1].DependsOn[0] != "a" {
+		t.Errorf("steps are %+v, %+v", got.Steps[0], got.Steps[1])
+	}
+}
+
+func TestStepsComeAfterWhatTheyDependOn(t *testing.T) {
+	got := planText(t, head+"steps:\n  - {step_id: late, ps_type: openai.usage, depends_on: early, destination: x}\n  - {step_id: early, ps_type: openai.usage, depends_on: [], destination: y}\n", nil)
+	if got.Steps[0].ID != "early" || got.Steps[0].Index != 1 {
+		t.Errorf("order is %s, %s", got.Steps[0].ID, got.Steps[1].ID)
+	}
+}
+
+type tables struct {
+	seen map[string]configs.TableSchema
+}
+
+func (c *tables) Check(_ context.Context, _ string, _ []configs.Param, known map[string]configs.TableSchema) []configs.SQLProblem {
+	c.seen = known
+	return []configs.SQLProblem{{Line: 2, Col: 7, Message: "column missing is not in the table"}}
+}
+
+func TestProblemsOfTheSQLCheckPointIntoTheDocument(t *testing.T) {
+	check := &tables{}
+	p := plan.New(plan.Deps{Catalog: catalog(t), Processors: compile.Processors(), SQL: check})
+	text := head + "steps:\n  - step_id: a\n    ps_type: bq_transformer\n    config:\n      destination_table: t\n      sql: |\n        SELECT '{org_slug}',\n               missing FROM x\n"
+	problems := p.Validate(context.Background(), configs.File{Name: "p.yml", Text: []byte(text)})
+	want := "p.yml:9:15: steps[0].config.sql: column missing is not in the table"
+	if problems.Error() != want {
+		t.Errorf("got %s, want %s", problems.Error(), want)
+	}
+	if _, ok := check.seen["sample-project.sample_org_development.openai_cost_daily"]; !ok {
+		t.Errorf("the check knows %d tables, not openai_cost_daily", len(check.seen))
+	}
+}
+
+func BenchmarkValidateWarm(b *testing.B) {
+	f, _ := catalog(b).Find("openai", "cost", "usage_cost")
+	p := planner(b)
+	p.Validate(context.Background(), f)
+	for b.Loop() {
+		if problems := p.Validate(context.Background(), f); len(problems) > 0 {
+			b.Fatal(problems)
+		}
+	}
+}
