@@ -34,11 +34,32 @@ func (t *translator) functionCall(n *googlesql.ResolvedFunctionCall) string {
 	if !ok {
 		t.unsupported(n, "function "+strings.ToUpper(strings.TrimPrefix(c.name, "$")))
 	}
-	text := f(c)
 	if get(n.ErrorMode()) == googlesql.ResolvedFunctionCallBaseEnums_ErrorModeSafeErrorMode {
-		return "TRY(" + text + ")"
+		return c.safely(f)
 	}
-	return text
+	return f(c)
+}
+
+// safely is f with NULL in place of its failure. The arguments are evaluated
+// outside: their failures still count.
+func (c *call) safely(f rule) string {
+	inner := *c
+	inner.args = append([]string{}, c.args...)
+	var fields []string
+	for i, n := range c.nodes {
+		switch n.(type) {
+		case *googlesql.ResolvedLiteral, *googlesql.ResolvedColumnRef:
+			continue
+		}
+		name := "a" + strconv.Itoa(i)
+		fields = append(fields, "'"+name+"': "+c.args[i])
+		inner.args[i] = "v." + name
+	}
+	text := "TRY(" + f(&inner) + ")"
+	if len(fields) == 0 {
+		return text
+	}
+	return "list_transform([{" + strings.Join(fields, ", ") + "}], lambda v: " + text + ")[1]"
 }
 
 func (t *translator) newCall(n googlesql.ResolvedNode, f *googlesql.Function, args []googlesql.ResolvedExprNode, result *analyze.Type) *call {

@@ -19,11 +19,15 @@ func (t *translator) castNode(n *googlesql.ResolvedCast) string {
 	if params := get(n.TypeParameters()); params != nil && !get(params.IsEmpty()) {
 		t.unsupported(n, "CAST to a type with parameters")
 	}
-	text := t.cast(n, t.expr(inner), from, to)
-	if get(n.ReturnNullOnError()) && from.String() != to.String() {
-		return "TRY(" + text + ")"
+	c := &call{
+		t: t, node: n, nodes: []googlesql.ResolvedExprNode{inner},
+		args: []string{t.expr(inner)}, types: []*analyze.Type{from}, result: to,
 	}
-	return text
+	convert := func(c *call) string { return t.cast(n, c.args[0], from, to) }
+	if get(n.ReturnNullOnError()) && from.String() != to.String() {
+		return c.safely(convert)
+	}
+	return convert(c)
 }
 
 // castFunctions are the casts that DuckDB does otherwise, by "FROM TO".

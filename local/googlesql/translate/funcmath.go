@@ -17,7 +17,7 @@ var mathRules = map[string]rule{
 	"safe_add":      safeArithmetic(add),
 	"safe_subtract": safeArithmetic(subtract),
 	"safe_multiply": safeArithmetic(multiply),
-	"safe_negate":   template("TRY(-{0})"),
+	"safe_negate":   safeArithmetic(template("(-{0})")),
 	"sqrt":          floats("bq_sqrt({0})"),
 	"exp":           floats("bq_finite(exp({0}), {0})"),
 	"ln":            floats("ln({0})"),
@@ -49,7 +49,7 @@ func numbers(text, mode string) rule {
 }
 
 func safeArithmetic(r rule) rule {
-	return func(c *call) string { return "TRY(" + r(c) + ")" }
+	return func(c *call) string { return c.safely(r) }
 }
 
 // rounded rounds half away from zero.
@@ -109,9 +109,9 @@ func safeDivide(c *call) string {
 	case "FLOAT64":
 		return c.arithmetic("bq_safe_fdiv")
 	case "NUMERIC":
-		return "TRY(bq_udf_num_div(" + c.args[0] + ", " + c.args[1] + "))"
+		return c.safely(template("bq_udf_num_div({0}, {1})"))
 	case "BIGNUMERIC":
-		return "TRY(bq_udf_big_div(" + c.args[0] + ", " + c.args[1] + "))"
+		return c.safely(template("bq_udf_big_div({0}, {1})"))
 	}
 	return c.bad()
 }

@@ -26,7 +26,7 @@ var conditionalRules = map[string]rule{
 	"nullif":           comparing(template("nullif({0}, {1})")),
 	"$case_no_value":   caseNoValue,
 	"$case_with_value": comparing(caseWithValue),
-	"error":            template("bq_raise({0}, {0})"),
+	"error":            template("error({0})"),
 	"generate_uuid":    template("CAST(uuid() AS VARCHAR)"),
 	"rand":             template("random()"),
 }

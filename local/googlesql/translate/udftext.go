@@ -189,18 +189,29 @@ func normalNumbers(v *any) error {
 	return nil
 }
 
-// patterns remembers compiled expressions: a query uses one for every row.
-var patterns sync.Map
+// patterns remembers compiled expressions: a query uses one for every row. It
+// is emptied when a query makes its patterns out of rows.
+var patterns = struct {
+	sync.Mutex
+	byText map[string]*regexp.Regexp
+}{byText: map[string]*regexp.Regexp{}}
+
+const maxPatterns = 1000
 
 func pattern(text string) (*regexp.Regexp, error) {
-	if re, ok := patterns.Load(text); ok {
-		return re.(*regexp.Regexp), nil
+	patterns.Lock()
+	defer patterns.Unlock()
+	if re, ok := patterns.byText[text]; ok {
+		return re, nil
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
 		return nil, fmt.Errorf("Cannot parse regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	patterns.Store(text, re)
+	if len(patterns.byText) >= maxPatterns {
+		clear(patterns.byText)
+	}
+	patterns.byText[text] = re
 	return re, nil
 }
 
