@@ -13,8 +13,6 @@ import (
 
 	"github.com/cloudact/convergence/transforms/row"
 	"github.com/cloudact/convergence/transforms/sink"
-
-	local "github.com/cloudact/convergence/local/bigquery"
 )
 
 // fault spoils the first answer to a matching request after the server did what it asks.
@@ -25,10 +23,10 @@ type fault struct {
 	sent   atomic.Int64 // matching requests
 }
 
-// spoil puts a proxy with the fault before a fresh server.
+// spoil puts a proxy with the fault before the server.
 func (f *fault) spoil(t *testing.T) *bench {
 	t.Helper()
-	upstream, err := url.Parse(local.RunT(t))
+	upstream, err := url.Parse(shared.address())
 	if err != nil {
 		t.Fatal(err)
 	}

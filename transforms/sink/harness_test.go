@@ -26,15 +26,35 @@ import (
 	"github.com/cloudact/convergence/transforms/sink"
 )
 
-const (
-	project = "acme-prod"
-	dataset = "acme_test"
-)
+const dataset = "acme_test"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	beam.Init()
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, end := range shared.ends {
+		end()
+	}
+	os.Exit(code)
+}
+
+// shared is the server of all tests; each test has a project of its own in it.
+var shared server
+
+type server struct {
+	start    sync.Once
+	url      string
+	ends     []func()
+	projects int
+}
+
+func (s *server) Helper()                           {}
+func (s *server) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (s *server) Cleanup(end func())                { s.ends = append(s.ends, end) }
+
+func (s *server) address() string {
+	s.start.Do(func() { s.url = local.RunT(s) })
+	return s.url
 }
 
 func init() {
@@ -65,27 +85,29 @@ func (w warehouse) Client(ctx context.Context, project string) (*bigquery.Client
 	return bigquery.NewClient(ctx, project, option.WithEndpoint(w.url+"/bigquery/v2/"), option.WithHTTPClient(&http.Client{}))
 }
 
-// bench is an empty warehouse with one dataset.
+// bench is an empty project with one dataset.
 type bench struct {
-	t      *testing.T
-	url    string
-	client *bigquery.Client
+	t       *testing.T
+	project string
+	client  *bigquery.Client
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	return benchAt(t, local.RunT(t))
+	return benchAt(t, shared.address())
 }
 
 func benchAt(t *testing.T, url string) *bench {
 	t.Helper()
 	w := warehouse{url}
 	sink.UseWarehouse(w)
+	shared.projects++
+	project := fmt.Sprintf("acme-%d", shared.projects)
 	c, err := w.Client(t.Context(), project)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, url: url, client: c}
+	b := &bench{t: t, project: project, client: c}
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.Dataset(dataset).Create(t.Context(), &bigquery.DatasetMetadata{Location: "US"}); err != nil {
 		t.Fatalf("create dataset: %v", err)
@@ -119,6 +141,7 @@ func (b *bench) write(o sink.Options, pages ...row.Page) sink.StepResult {
 
 func (b *bench) step(s beam.Scope, o sink.Options, gates []beam.PCollection, pages ...row.Page) beam.PCollection {
 	b.t.Helper()
+	o.Table.Project = b.project
 	out, err := sink.Write(s.Scope(o.Step), beam.CreateList(s, pages), gates, o)
 	if err != nil {
 		b.t.Fatalf("build step: %v", err)
@@ -180,7 +203,7 @@ func options(mode string, units ...row.Unit) sink.Options {
 	return sink.Options{
 		Step: "fetch", StepType: "openai.usage", Org: "acme", Pipeline: "openai/usage", RunID: "run-1",
 		Table: sink.Table{
-			Project: project, Dataset: dataset, Name: "usage", Location: "US", Schema: usageSchema(),
+			Project: "acme-0", Dataset: dataset, Name: "usage", Location: "US", Schema: usageSchema(),
 			TimePartitioning: &sink.Partitioning{Type: "DAY", Field: "usage_date"}, Clustering: []string{"model"},
 		},
 		WriteMode: mode, DeadLetters: deadLetters(), Units: units, Deadline: time.Now().Add(time.Minute),

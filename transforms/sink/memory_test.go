@@ -159,7 +159,7 @@ func TestMemoryJob(t *testing.T) {
 		url = server.URL
 	}
 	sink.UseWarehouse(warehouse{url})
-	b := &bench{t: t, url: url}
+	b := &bench{t: t}
 	u := dayUnit(1, 0)
 	o := options(sink.ModeReplacePartition, u)
 	results := b.run(func(s beam.Scope) beam.PCollection {

@@ -27,6 +27,7 @@ func dayQuery(day int) sink.Query {
 
 func (b *bench) query(s beam.Scope, o sink.Options, q sink.Query, gates ...beam.PCollection) beam.PCollection {
 	b.t.Helper()
+	o.Table.Project = b.project
 	out, err := sink.WriteQuery(s.Scope(o.Step), gates, map[string]sink.Query{o.Units[0].ID: q}, o)
 	if err != nil {
 		b.t.Fatal(err)
