@@ -65,6 +65,25 @@ func TestFailuresAtRunTime(t *testing.T) {
 	}
 }
 
+func TestMessageIsWithoutTheDriversWords(t *testing.T) {
+	db := openFixture(t)
+	for text, want := range map[string]string{
+		"SELECT DIV(id, 0) FROM cost WHERE id = 1":             "division by zero: DIV(1, 0)",
+		"SELECT CAST(service AS INT64) FROM cost WHERE id = 1": "Bad int64 value: compute",
+		"SELECT (SELECT id FROM cost)":                         "Scalar subquery produced more than one element",
+	} {
+		_, err := db.run(t.Context(), text)
+		if err == nil {
+			t.Errorf("%s: no error", text)
+			continue
+		}
+		first, _, _ := strings.Cut(translate.Message(err), "\n")
+		if first != want {
+			t.Errorf("%s: message %q, want %q", text, first, want)
+		}
+	}
+}
+
 func TestUnsupportedIsNamedWithItsPosition(t *testing.T) {
 	db := openFixture(t)
 	for text, want := range map[string]string{
