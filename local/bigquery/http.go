@@ -29,9 +29,11 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, e endpoint) {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, body any, err error) {
-	if err != nil {
+	if err = s.sqlError(err); err != nil {
 		var known *wire.Error
-		if !errors.As(err, &known) {
+		if isConflict(err) {
+			err = &wire.Error{HTTPStatus: http.StatusServiceUnavailable, Reason: "backendError", Message: "The table is being changed; try again."}
+		} else if !errors.As(err, &known) {
 			s.cfg.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}
 		wire.WriteError(w, err)

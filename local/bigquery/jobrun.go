@@ -69,8 +69,8 @@ func (j *runningJobs) find(ref wire.JobReference) *jobRun {
 	if ref.Location != "" {
 		return j.runs[ref]
 	}
-	for key, run := range j.runs {
-		if key.ProjectID == ref.ProjectID && key.JobID == ref.JobID {
+	for _, ref.Location = range []string{"US", "EU"} {
+		if run := j.runs[ref]; run != nil {
 			return run
 		}
 	}
@@ -264,7 +264,7 @@ func (s *Server) fail(ctx context.Context, run *jobRun, cause error) error {
 	run.rows = nil
 	run.job.Status.ErrorResult = &proto
 	run.job.Status.Errors = append([]wire.ErrorProto{proto}, known.More...)
-	return s.transact(context.WithoutCancel(ctx), func(ctx context.Context, conn *sql.Conn) error {
+	return s.transactAgain(context.WithoutCancel(ctx), func(ctx context.Context, conn *sql.Conn) error {
 		return s.record(ctx, conn, run)
 	})
 }

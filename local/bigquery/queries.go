@@ -222,7 +222,7 @@ func (s *Server) results(ctx context.Context, job *wire.Job, p page, integerTime
 		err = s.storedPage(ctx, job, p, out)
 	}
 	if err == nil && !integerTimes && len(out.Rows) > 0 {
-		out.Rows, err = wire.FloatTimestamps(out.Rows, local.Schema.Fields)
+		out.Rows, err = wire.FloatTimestamps(out.Rows, local.Schema.Fields, wire.ScientificSeconds)
 	}
 	return out, err
 }

@@ -48,7 +48,7 @@ func (s *Server) runScript(ctx context.Context, run *jobRun, qc *queryContext, t
 		return nil
 	}
 	sc.abandon(ctx)
-	return s.transact(ctx, func(ctx context.Context, conn *sql.Conn) error { return s.record(ctx, conn, run) })
+	return s.transactAgain(ctx, func(ctx context.Context, conn *sql.Conn) error { return s.record(ctx, conn, run) })
 }
 
 // forgetChildren takes back the figures of children that were rolled back.

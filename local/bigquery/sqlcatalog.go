@@ -102,7 +102,7 @@ func (s *Server) duckError(e *duckdb.Error) error {
 	if m := duckNotNull.FindStringSubmatch(message); m != nil {
 		return wire.InvalidQuery(fmt.Sprintf("Required field %s cannot be null", m[1]))
 	}
-	text := duckPrefix.ReplaceAllString(message, "")
+	text := strings.TrimPrefix(duckPrefix.ReplaceAllString(message, ""), "database/sql/driver: API error: ")
 	switch e.Type {
 	case duckdb.ErrorTypeInterrupt:
 		return fmt.Errorf("%s: %w", text, context.Canceled)

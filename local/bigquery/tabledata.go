@@ -64,8 +64,8 @@ func (s *Server) listTableData(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.URL.Query().Get("formatOptions.useInt64Timestamp") != "true" {
-		out.Rows, err = wire.FloatTimestamps(out.Rows, fields)
+	if r.URL.Query().Get("formatOptions.useInt64Timestamp") != "true" && len(out.Rows) > 0 {
+		out.Rows, err = wire.FloatTimestamps(out.Rows, fields, wire.PlainSeconds)
 	}
 	return out, err
 }

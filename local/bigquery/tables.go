@@ -3,6 +3,7 @@ package bigquery
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,10 +68,29 @@ func checkTableID(id string) error {
 	return nil
 }
 
+// unsupportedTables are the members of a table that make it of a kind this
+// server does not have.
+var unsupportedTables = []string{
+	"externalDataConfiguration", "materializedView", "snapshotDefinition", "cloneDefinition", "encryptionConfiguration",
+	"biglakeConfiguration", "externalCatalogTableOptions",
+}
+
 func (s *Server) insertTable(r *http.Request) (any, error) {
-	t := &wire.Table{}
-	if err := readJSON(r, t); err != nil {
+	var raw json.RawMessage
+	if err := readJSON(r, &raw); err != nil {
 		return nil, err
+	}
+	members := map[string]json.RawMessage{}
+	t := &wire.Table{}
+	for _, target := range []any{&members, t} {
+		if err := decodeJSON(raw, target); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range unsupportedTables {
+		if v, ok := members[name]; ok && string(v) != "null" {
+			return nil, wire.NotImplemented("tables with " + name)
+		}
 	}
 	t.TableReference.ProjectID, t.TableReference.DatasetID = r.PathValue("project"), r.PathValue("dataset")
 	ref := t.TableReference
@@ -125,7 +145,7 @@ func (s *Server) createTable(ctx context.Context, conn *sql.Conn, t *wire.Table,
 		return wire.DuplicateTable(ref)
 	}
 	if old != nil {
-		if err := catalog.DeleteTable(ctx, conn, old); err != nil {
+		if err := catalog.DropRelation(ctx, conn, old); err != nil {
 			return err
 		}
 		s.inserts.forget(ref)
@@ -214,7 +234,7 @@ func (s *Server) patchTable(r *http.Request) (any, error) {
 // the caller holds its schema lock.
 func (s *Server) changeTable(ctx context.Context, conn *sql.Conn, old, t *wire.Table) error {
 	t.LastModifiedTime = decimalText(s.cfg.Clock().UnixMilli())
-	if t.Schema == nil {
+	if t.Schema == nil || len(t.Schema.Fields) == 0 {
 		t.Schema = old.Schema
 	}
 	if t.View != nil || t.Schema == nil {

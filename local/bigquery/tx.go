@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -15,8 +16,13 @@ import (
 )
 
 // conflictRetries bounds how often a change is done again after DuckDB refused
-// it for a conflict that the locks above it do not know.
-const conflictRetries = 20
+// it for a conflict that the locks above it do not know; the pause between
+// attempts doubles from the first to the longest.
+const (
+	conflictRetries = 60
+	firstPause      = time.Millisecond
+	longestPause    = 200 * time.Millisecond
+)
 
 // change is a unit of work that commits as a whole.
 type change struct {
@@ -36,17 +42,30 @@ func (s *Server) apply(ctx context.Context, c change) error {
 		}
 		held = append(held, k)
 	}
-	var err error
-	for range conflictRetries {
-		if err = s.transact(ctx, c.run); !isConflict(err) {
-			break
-		}
-	}
+	err := s.transactAgain(ctx, c.run)
 	committed = err == nil
 	if committed && slices.ContainsFunc(held, func(k lock) bool { return k.mode == lockSchema }) {
 		// Before the locks are released: whoever waits for them was analysed
 		// against the old schema and must notice.
 		s.schema.Add(1)
+	}
+	return err
+}
+
+// transactAgain runs f until it meets no conflict inside DuckDB.
+func (s *Server) transactAgain(ctx context.Context, f func(ctx context.Context, conn *sql.Conn) error) error {
+	var err error
+	pause := firstPause
+	for range conflictRetries {
+		if err = s.transact(ctx, f); !isConflict(err) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+		pause = min(2*pause, longestPause)
 	}
 	return err
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/cloudact/convergence/local/bigquery/wire"
 )
 
-// Job returns a job. An empty location finds the job in any; the error is the
-// service's 404 naming what was asked for.
+// Job returns a job. An empty location looks in the multi-regions only, as the
+// service does; the error is the service's 404 naming what was asked for.
 func Job(ctx context.Context, q Querier, ref wire.JobReference) (*wire.Job, error) {
-	j, err := oneDoc[wire.Job](ctx, q, `SELECT doc FROM meta.jobs WHERE project = $1 AND job_id = $2 AND (location = $3 OR $3 = '') LIMIT 1`,
+	j, err := oneDoc[wire.Job](ctx, q, `SELECT doc FROM meta.jobs WHERE project = $1 AND job_id = $2 AND (location = $3 OR $3 = '' AND location IN ('US', 'EU')) LIMIT 1`,
 		ref.ProjectID, ref.JobID, CanonicalLocation(ref.Location))
 	if err == nil && j == nil {
 		err = wire.NotFoundJob(ref.ProjectID, ref.Location, ref.JobID)

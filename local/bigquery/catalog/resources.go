@@ -79,11 +79,16 @@ func DeleteTable(ctx context.Context, q Querier, t *wire.Table) error {
 	if err := exec(ctx, q, `DELETE FROM meta.tables WHERE project = ? AND dataset = ? AND table_id = ?`, ref.ProjectID, ref.DatasetID, ref.TableID); err != nil {
 		return err
 	}
+	return DropRelation(ctx, q, t)
+}
+
+// DropRelation drops the rows of a table and the insert ids of its stream.
+func DropRelation(ctx context.Context, q Querier, t *wire.Table) error {
 	if t.View != nil {
 		return nil
 	}
-	if err := exec(ctx, q, `DELETE FROM meta.insert_ids WHERE relation = ?`, PhysicalName(ref)); err != nil {
+	if err := exec(ctx, q, `DELETE FROM meta.insert_ids WHERE relation = ?`, PhysicalName(t.TableReference)); err != nil {
 		return err
 	}
-	return exec(ctx, q, `DROP TABLE IF EXISTS `+Relation(ref))
+	return exec(ctx, q, `DROP TABLE IF EXISTS `+Relation(t.TableReference))
 }

@@ -160,14 +160,7 @@ func appendFloat(dst []byte, x float64) []byte {
 	case x == math.Trunc(x) && math.Abs(x) < 1e15:
 		return strconv.AppendFloat(dst, x, 'f', 1, 64)
 	}
-	text := strconv.FormatFloat(x, 'g', -1, 64)
-	if i := strings.IndexByte(text, 'e'); i >= 0 {
-		if !strings.Contains(text[:i], ".") {
-			text = text[:i] + ".0" + text[i:]
-		}
-		text = strings.ToUpper(text)
-	}
-	return append(dst, text...)
+	return strconv.AppendFloat(dst, x, 'g', -1, 64)
 }
 
 // appendDecimal writes an exact decimal without trailing zeros.

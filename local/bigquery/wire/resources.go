@@ -73,6 +73,10 @@ func normalizeFields(fields []Field, prefix string) error {
 			return Invalid("Field %s already exists in schema", prefix+f.Name)
 		}
 		seen[lower] = true
+		switch strings.ToUpper(f.Type) {
+		case "GEOGRAPHY", "RANGE", "FOREIGN":
+			return NotImplemented("type " + strings.ToUpper(f.Type) + " of field " + prefix + f.Name)
+		}
 		legacy, ok := legacyTypes[strings.ToUpper(f.Type)]
 		if !ok {
 			return Invalid("Invalid value for type: %s is not a valid value", f.Type)

@@ -17,10 +17,12 @@ func HasTimestamp(fields []Field) bool {
 	return false
 }
 
+// Seconds writes microseconds since the epoch as seconds with a fraction.
+type Seconds func(micros int64) string
+
 // FloatTimestamps rewrites the encoded rows of a page for clients that do not
-// ask for integer timestamps: seconds with a fraction, for example
-// 1.704164645123456E9.
-func FloatTimestamps(rows json.RawMessage, fields []Field) (json.RawMessage, error) {
+// ask for integer timestamps, in one of the service's two forms.
+func FloatTimestamps(rows json.RawMessage, fields []Field, form Seconds) (json.RawMessage, error) {
 	if !HasTimestamp(fields) {
 		return rows, nil
 	}
@@ -29,7 +31,7 @@ func FloatTimestamps(rows json.RawMessage, fields []Field) (json.RawMessage, err
 		return nil, fmt.Errorf("reading a page of rows: %w", err)
 	}
 	for i := range page {
-		if err := page[i].floatTimestamps(fields); err != nil {
+		if err := page[i].floatTimestamps(fields, form); err != nil {
 			return nil, err
 		}
 	}
@@ -44,13 +46,13 @@ type cell struct {
 	V json.RawMessage `json:"v"`
 }
 
-func (r *row) floatTimestamps(fields []Field) error {
+func (r *row) floatTimestamps(fields []Field, form Seconds) error {
 	for i := range r.F {
 		f := &fields[i]
 		if f.Type != "TIMESTAMP" && !HasTimestamp(f.Fields) {
 			continue
 		}
-		v, err := floatValue(r.F[i].V, f, f.Repeated())
+		v, err := floatValue(r.F[i].V, f, form, f.Repeated())
 		if err != nil {
 			return err
 		}
@@ -59,7 +61,7 @@ func (r *row) floatTimestamps(fields []Field) error {
 	return nil
 }
 
-func floatValue(v json.RawMessage, f *Field, repeated bool) (json.RawMessage, error) {
+func floatValue(v json.RawMessage, f *Field, form Seconds, repeated bool) (json.RawMessage, error) {
 	if string(v) == "null" {
 		return v, nil
 	}
@@ -69,7 +71,7 @@ func floatValue(v json.RawMessage, f *Field, repeated bool) (json.RawMessage, er
 			return nil, fmt.Errorf("reading an array cell: %w", err)
 		}
 		for i := range items {
-			item, err := floatValue(items[i].V, f, false)
+			item, err := floatValue(items[i].V, f, form, false)
 			if err != nil {
 				return nil, err
 			}
@@ -82,7 +84,7 @@ func floatValue(v json.RawMessage, f *Field, repeated bool) (json.RawMessage, er
 		if err := json.Unmarshal(v, &r); err != nil {
 			return nil, fmt.Errorf("reading a record cell: %w", err)
 		}
-		if err := r.floatTimestamps(f.Fields); err != nil {
+		if err := r.floatTimestamps(f.Fields, form); err != nil {
 			return nil, err
 		}
 		return json.Marshal(r)
@@ -91,12 +93,25 @@ func floatValue(v json.RawMessage, f *Field, repeated bool) (json.RawMessage, er
 	if err != nil {
 		return nil, fmt.Errorf("reading a timestamp cell: %w", err)
 	}
-	return json.RawMessage(`"` + scientificSeconds(micros) + `"`), nil
+	return json.RawMessage(`"` + form(micros) + `"`), nil
 }
 
-// scientificSeconds writes microseconds as seconds the way the service does:
-// exact digits, exponent form from ten million on.
-func scientificSeconds(micros int64) string {
+// PlainSeconds is the form of tabledata.list: 1704164645.123456.
+func PlainSeconds(micros int64) string {
+	sign := ""
+	if micros < 0 {
+		sign, micros = "-", -micros
+	}
+	fraction := strings.TrimRight(fmt.Sprintf("%06d", micros%1e6), "0")
+	if fraction == "" {
+		fraction = "0"
+	}
+	return fmt.Sprintf("%s%d.%s", sign, micros/1e6, fraction)
+}
+
+// ScientificSeconds is the form of query results: exact digits, with an
+// exponent from ten million on, as in 1.704164645123456E9.
+func ScientificSeconds(micros int64) string {
 	sign := ""
 	if micros < 0 {
 		sign, micros = "-", -micros
