@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOLS   := $(CURDIR)/.cache/bin
 
 # Not from the environment: two sets of flags would mean two builds of everything.
-export GOFLAGS := -trimpath -mod=readonly -buildvcs=false
+export GOFLAGS := -mod=readonly -buildvcs=false
 
 GENERATED := docs/processors.md
 

@@ -67,7 +67,7 @@ func (a *app) setCredential() *cobra.Command {
 			}
 			id, err := w.Credentials.Set(c.Context(), credentials.Credential{
 				Org: org, Provider: provider.Name, Name: provider.DisplayName, Type: credentials.Type(provider.CredentialType),
-				Secret: credentials.NewSecret(secret), Status: credentials.StatusValid,
+				Secret: credentials.NewSecret(secret), Status: credentials.Valid,
 			})
 			if err != nil {
 				return err

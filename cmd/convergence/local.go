@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cloudact/convergence/launcher/credentials"
-	"github.com/cloudact/convergence/local/bigquery"
 	"github.com/cloudact/convergence/local/daemon"
 )
 
@@ -27,10 +25,7 @@ func (a *app) localCommand() *cobra.Command {
 			return daemon.Serve(c.Context(), daemon.ServeOptions{
 				Dir: a.dataDir, Addr: addr, KMSAddr: kmsAddr, Stay: !asDaemon, Environment: a.env.Name,
 				Keys: []string{credentials.DefaultKeyName(a.env.Project)},
-				OpenWarehouse: func(ctx context.Context, path string) (daemon.Warehouse, error) {
-					return bigquery.Open(ctx, bigquery.Config{Path: path, Logger: a.serviceLogger()})
-				},
-				Log: a.serviceLogger(),
+				Log:  a.serviceLogger(),
 			})
 		},
 	}
