@@ -1,6 +1,7 @@
 package sink_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/bigquery"
 
@@ -21,6 +23,25 @@ type fault struct {
 	status int // 0: the connection breaks
 	struck atomic.Int64
 	sent   atomic.Int64 // matching requests
+
+	// failures are jobs that the server never sees: the answer says that they ran and
+	// failed for this reason.
+	failures        int64
+	reason, message string
+}
+
+// failed answers a job as one that has ended with the fault's error.
+func (f *fault) failed(w http.ResponseWriter, body string) {
+	var job map[string]any
+	if err := json.Unmarshal([]byte(body), &job); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	cause := map[string]any{"reason": f.reason, "message": f.message}
+	job["status"] = map[string]any{"state": "DONE", "errorResult": cause, "errors": []any{cause}}
+	job["statistics"] = map[string]any{"query": map[string]any{}}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(job)
 }
 
 // spoil puts a proxy with the fault before the server.
@@ -37,7 +58,14 @@ func (f *fault) spoil(t *testing.T) *bench {
 			proxy.ServeHTTP(w, r)
 			return
 		}
-		f.sent.Add(1)
+		if sent := f.sent.Add(1); sent <= f.failures {
+			f.failed(w, body)
+			return
+		}
+		if f.failures > 0 {
+			proxy.ServeHTTP(w, r)
+			return
+		}
 		if !f.struck.CompareAndSwap(0, 1) {
 			proxy.ServeHTTP(w, r)
 			return
@@ -170,5 +198,75 @@ func TestLostStageIsNeverPublishedAsEmpty(t *testing.T) {
 	wantState(t, b.write(o, pages...), sink.StateFailed, sink.CodeStageMissing)
 	if _, err := b.client.Dataset(dataset).Table("usage").Metadata(t.Context()); err == nil {
 		t.Error("the destination was touched")
+	}
+}
+
+func TestFailedJobsAreTriedAgainAsTheirReasonAllows(t *testing.T) {
+	const many = 1000
+	for name, c := range map[string]struct {
+		fault     *fault
+		published string // last publish job when it succeeds
+		sent      int64
+	}{
+		"serialisation conflicts do not count": {
+			fault:     &fault{failures: 3, reason: "invalidQuery", message: "Transaction is aborted due to concurrent update against table acme:t.usage"},
+			published: "_0_3", sent: 4,
+		},
+		"rate limits do not count":       {fault: &fault{failures: 3, reason: "jobRateLimitExceeded", message: "slow down"}, published: "_0_3", sent: 4},
+		"two failures leave a third try": {fault: &fault{failures: 2, reason: "jobBackendError", message: "try again"}, published: "_0_2", sent: 3},
+		"three failures are given up":    {fault: &fault{failures: many, reason: "jobBackendError", message: "try again"}, sent: 3},
+		"a wrong query is not repeated":  {fault: &fault{failures: many, reason: "invalidQuery", message: "Unrecognized name: x"}, sent: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := c.fault
+			f.match = jobNamed("pub_")
+			b := f.spoil(t)
+			u := dayUnit(1, 0)
+			r := b.write(options(sink.ModeReplacePartition, u), partition(u, "a", 9, usageRow(1, "x", "1"))...)
+			if f.sent.Load() != c.sent {
+				t.Errorf("%d publish jobs were sent, want %d", f.sent.Load(), c.sent)
+			}
+			if c.published == "" {
+				wantState(t, r, sink.StateFailed, sink.CodeWarehouse)
+				if !strings.Contains(r.Error, f.message) {
+					t.Errorf("error is %q", r.Error)
+				}
+				wantLines(t, b.usage())
+				return
+			}
+			wantState(t, r, sink.StateCompleted, "")
+			if last := r.JobIDs[len(r.JobIDs)-1]; last != "pub_"+u.ID+c.published {
+				t.Errorf("published by job %s", last)
+			}
+			wantLines(t, b.usage(), "2025-11-01 x 1")
+		})
+	}
+}
+
+func TestFailedJobOfAnEarlierAttemptDoesNotBlockTheNext(t *testing.T) {
+	b := newBench(t)
+	u := dayUnit(1, 0)
+	q := b.client.Query("SELECT nonsense")
+	q.JobID, q.Location = "pub_"+u.ID+"_0_0", "US"
+	if job, err := q.Run(t.Context()); err == nil {
+		_, _ = job.Wait(t.Context())
+	}
+	r := b.write(options(sink.ModeReplacePartition, u), partition(u, "a", 9, usageRow(1, "x", "1"))...)
+	wantState(t, r, sink.StateCompleted, "")
+	if last := r.JobIDs[len(r.JobIDs)-1]; last != "pub_"+u.ID+"_0_1" {
+		t.Errorf("published by job %s", last)
+	}
+}
+
+func TestDeadlineEndsAStepThatTheWarehouseKeepsWaiting(t *testing.T) {
+	f := &fault{match: jobNamed("pub_"), failures: 1000, reason: "rateLimitExceeded", message: "slow down"}
+	b := f.spoil(t)
+	u := dayUnit(1, 0)
+	o := options(sink.ModeReplacePartition, u)
+	o.Deadline = time.Now().Add(4 * time.Second)
+	r := b.write(o, partition(u, "a", 9, usageRow(1, "x", "1"))...)
+	wantState(t, r, sink.StateFailed, sink.CodeTimeout)
+	if f.sent.Load() == 0 {
+		t.Error("no publish job was sent")
 	}
 }

@@ -27,6 +27,8 @@ type batch struct {
 	chunks []*chunk
 	rows   int64
 	bytes  int
+	sends  int  // how often its bytes were handed to the client
+	reuse  bool // nothing can be reading its bytes any more
 }
 
 func (b *batch) add(c *chunk) {
@@ -72,7 +74,7 @@ func (l *loads) end(b *batch) {
 	l.running--
 	for _, c := range b.chunks {
 		l.ended = append(l.ended, c.ref)
-		if len(l.free) < 2*loadsInFlight {
+		if b.reuse && len(l.free) < 2*loadsInFlight {
 			l.free = append(l.free, c.buf)
 		}
 	}
@@ -132,6 +134,7 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 			return "load_" + hashHex(labelDigits, append(slices.Clone(ids), strconv.Itoa(ordinal))...)
 		},
 		send: func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error) {
+			b.sends++
 			source := bigquery.NewReaderSource(b.reader())
 			source.SourceFormat = bigquery.JSON
 			loader := stage.LoaderFrom(source)
@@ -145,6 +148,8 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("load into staging table %s: %w", stageName(b.unit), err)
 	}
+	// A request that was answered early or given up may still be reading the bytes.
+	b.reuse = b.sends == 1 && !d.attached
 	if err := checkStage(d, b.unit, b.stage); err != nil {
 		return d.id, err
 	}
