@@ -254,13 +254,12 @@ func TestStayOutlivesItsClientsAndEndsWithItsContext(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatalf("Serve = %v", err)
 	}
-	os.Remove(filepath.Join(dir, "server.json")) // names this process, which the clean-up must not kill
 }
 
 func TestAddressesAreLoopbackUnlessToldOtherwiseAndATakenOneIsAnError(t *testing.T) {
 	dir := dataDir(t)
 	c := ensure(t, dir, time.Hour)
-	o := serveOptions(dataDir(t), time.Hour)
+	o := serveOptions(filepath.Join(t.TempDir(), "other"), time.Hour)
 	o.Addr = strings.TrimPrefix(c.BigQueryURL, "http://")
 	if err := daemon.Serve(t.Context(), o); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("taken port: %v", err)

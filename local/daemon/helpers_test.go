@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -70,15 +71,21 @@ func ensureOptions(dir string, idle time.Duration) daemon.EnsureOptions {
 	return daemon.EnsureOptions{Dir: dir, Command: []string{os.Args[0], serveMode, dir, idle.String()}, StartTimeout: patience}
 }
 
-// dataDir is a directory whose server, if any, is killed after the test.
+// dataDir is a directory whose servers are killed after the test. There can be several: one that lost
+// to the server that is killed here may take its place.
 func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	t.Cleanup(func() {
-		if pid, err := daemon.PID(dir); err == nil {
-			syscall.Kill(pid, syscall.SIGKILL)
-			eventually(t, "the server is gone", func() bool { return !alive(pid) })
-		}
+		eventually(t, "no server is left", func() bool {
+			pid, err := daemon.PID(dir)
+			if err == nil && pid != os.Getpid() && alive(pid) {
+				syscall.Kill(pid, syscall.SIGKILL)
+				return false
+			}
+			_, err = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+			return errors.Is(err, syscall.ECHILD)
+		})
 	})
 	return dir
 }
