@@ -105,9 +105,9 @@ func (f *openAICostFn) Setup() error {
 		return fmt.Errorf("step %s: %w", f.Step, err)
 	}
 	f.pricer = newOpenAIPricer(layout, prices, f.Org, f.Now)
-	f.rows = beam.NewCounter(f.Step, "rows")
+	f.rows = beam.NewCounter(f.Step, "priced_rows")
 	f.unpriced = beam.NewCounter(f.Step, "unpriced")
-	f.reject = beam.NewCounter(f.Step, "rejected")
+	f.reject = beam.NewCounter(f.Step, "refused_rows")
 	return nil
 }
 

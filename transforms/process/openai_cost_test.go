@@ -75,7 +75,7 @@ func TestOpenAICostKeepsThePageAndCountsOnPrism(t *testing.T) {
 	for _, c := range result.Metrics().Query(func(r beam.MetricResult) bool { return r.Namespace() == "price" }).Counters() {
 		counters[c.Name()] += c.Result()
 	}
-	if want := map[string]int64{"rows": 2, "unpriced": 1, "rejected": 1}; !reflect.DeepEqual(counters, want) {
+	if want := map[string]int64{"priced_rows": 2, "unpriced": 1, "refused_rows": 1}; !reflect.DeepEqual(counters, want) {
 		t.Errorf("counters %v, want %v", counters, want)
 	}
 }

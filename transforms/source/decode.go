@@ -42,7 +42,7 @@ func (d *Decode) Setup(context.Context) error {
 	if d.constants, err = d.Layout.compiledConstants(d.Schema); err != nil {
 		return fmt.Errorf("step %s: %w", d.StepID, err)
 	}
-	d.rows = beam.NewCounter(d.StepID, "rows")
+	d.rows = beam.NewCounter(d.StepID, "decoded_rows")
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (f *Fetch) Setup(ctx context.Context) error {
 		limiter: rate.NewLimiter(pace, max(1, int(f.PerSecond))), timeout: time.Duration(f.TimeoutMS) * time.Millisecond,
 		retries: f.MaxRetries, retryOn429: f.RetryOn429,
 	}
-	f.pages = beam.NewCounter(f.StepID, "pages")
+	f.pages = beam.NewCounter(f.StepID, "fetched_pages")
 	f.requests = beam.NewCounter(f.StepID, "requests")
 	f.retries = beam.NewCounter(f.StepID, "retries")
 	return nil

@@ -209,11 +209,11 @@ func checkCounters(t testing.TB, result beam.PipelineResult, pages []row.Page) {
 	t.Helper()
 	want := map[string]int64{}
 	for _, page := range pages {
-		want["rows"] += int64(len(page.Rows))
+		want["decoded_rows"] += int64(len(page.Rows))
 		want["requests"] += page.Requests
 		want["retries"] += max(0, page.Requests-1)
 		if page.Failure == nil || len(page.Failure.Message) > 0 && page.Last {
-			want["pages"]++
+			want["fetched_pages"]++
 		}
 	}
 	got := map[string]int64{}
@@ -222,7 +222,7 @@ func checkCounters(t testing.TB, result beam.PipelineResult, pages []row.Page) {
 			got[c.Key.Name] += c.Committed
 		}
 	}
-	for _, name := range []string{"rows", "pages", "requests", "retries"} {
+	for _, name := range []string{"decoded_rows", "fetched_pages", "requests", "retries"} {
 		if got[name] != want[name] {
 			t.Errorf("counter %s is %d, want %d", name, got[name], want[name])
 		}
