@@ -87,6 +87,13 @@ func (a *app) root() *cobra.Command {
 		Long:          "Convergence compiles a YAML pipeline into an Apache Beam graph, runs it, lands exact rows in\nBigQuery and prices every token. Without a project or endpoint in the environment, commands use\nthe embedded warehouse in --data-dir.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; %q lists them", args[0], c.CommandPath()+" --help")}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			switch a.output {
 			case outputText, outputJSON, outputCSV:
