@@ -1,11 +1,14 @@
 package configs_test
 
 import (
+	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"cloud.google.com/go/bigquery"
+	"gopkg.in/yaml.v3"
 
 	"github.com/cloudact/convergence/configs"
 )
@@ -138,5 +141,37 @@ func TestABrokenSchemaFailsTheCatalogue(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestDatasetTypesAgreeWithTheDeclaredTables(t *testing.T) {
+	text, err := fs.ReadFile(configs.Shipped(), "system/dataset_types.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Types []struct {
+			Tables map[string]struct {
+				Partition string   `yaml:"partition_field"`
+				Cluster   []string `yaml:"cluster_fields"`
+			} `yaml:"supported_tables"`
+		} `yaml:"dataset_types"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	declared := 0
+	for name, said := range file.Types[0].Tables {
+		table, ok := shipped(t).Table("openai/cost/" + name)
+		if !ok {
+			continue
+		}
+		declared++
+		if table.TimePartitioning.Field != said.Partition || !slices.Equal(table.Clustering, said.Cluster) {
+			t.Errorf("%s is partitioned by %s and clustered by %v, but dataset_types.yml says %+v", name, table.TimePartitioning.Field, table.Clustering, said)
+		}
+	}
+	if declared == 0 {
+		t.Error("no table of dataset_types.yml is declared")
 	}
 }

@@ -46,7 +46,7 @@ func (n *normaliser) problem(at *yaml.Node, path, format string, args ...any) {
 // rename gives a key its canonical name; two spellings of one key are a problem.
 func (n *normaliser) rename(m *yaml.Node, path, canonical string, spellings ...string) {
 	for _, s := range spellings {
-		key, val := entry(m, s)
+		key, _ := entry(m, s)
 		if key == nil {
 			continue
 		}
@@ -56,7 +56,6 @@ func (n *normaliser) rename(m *yaml.Node, path, canonical string, spellings ...s
 			continue
 		}
 		key.Value = canonical
-		_ = val
 	}
 }
 

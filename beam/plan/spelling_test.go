@@ -124,3 +124,36 @@ func TestScheduleMapsBecomeCron(t *testing.T) {
 		}
 	}
 }
+
+func TestAUsageAndCostPipelineAsPeopleWroteItPlans(t *testing.T) {
+	got := planText(t, `pipeline_id: "{org_slug}-openai-usage-cost"
+name: "OpenAI Usage & Cost"
+version: 1.0.0
+schedule: {type: daily, time: "02:00", timezone: UTC}
+requires_auth: true
+auth_type: org_api_key
+tags: [openai]
+category: cost
+timeout_minutes: 10
+rate_limit_per_minute: 60
+variables:
+  org_slug: "{org_slug}"
+  start_date: "{start_date}"
+  end_date: "{end_date}"
+steps:
+  - step_id: extract_usage
+    name: Extract
+    ps_type: openai.usage
+    timeout_minutes: 5
+    config: {start_date: "{start_date}", end_date: "{end_date}", destination_table: openai_usage_daily_raw}
+  - step_id: transform_cost
+    ps_type: openai.cost
+    depends_on: extract_usage
+    timeout_minutes: 3
+    config: {source_table: openai_usage_daily_raw, destination_table: openai_cost_daily, pricing_table: openai_model_pricing, date: "{start_date}"}
+`, threeDays)
+	cost := got.Steps[1]
+	if len(cost.Units) != 3 || len(cost.Inputs) != 1 || got.RatePerMin != 60 || cost.Timeout.Minutes() != 3 {
+		t.Errorf("cost step is %+v", cost)
+	}
+}
