@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"iter"
 	"maps"
 
@@ -8,8 +9,6 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/coder"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/metrics"
 	pipepb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/pipeline_v1"
-
-	"bytes"
 
 	"github.com/cloudact/convergence/launcher/runfolder"
 )

@@ -25,9 +25,14 @@ func (s *Store) SeedDevelopment(ctx context.Context, org DevelopmentOrg) error {
 		return err
 	}
 	params := []bigquery.QueryParameter{
-		{Name: "org", Value: org.Slug}, {Name: "company", Value: org.Company}, {Name: "email", Value: org.AdminEmail},
-		{Name: "dataset", Value: dataset}, {Name: "hash", Value: org.KeyHash}, {Name: "now", Value: s.cfg.Now()},
-		{Name: "key_id", Value: uuid.NewString()}, {Name: "subscription_id", Value: uuid.NewString()},
+		{Name: "org", Value: org.Slug},
+		{Name: "company", Value: org.Company},
+		{Name: "email", Value: org.AdminEmail},
+		{Name: "dataset", Value: dataset},
+		{Name: "hash", Value: org.KeyHash},
+		{Name: "now", Value: s.cfg.Now()},
+		{Name: "key_id", Value: uuid.NewString()},
+		{Name: "subscription_id", Value: uuid.NewString()},
 	}
 	for _, name := range []string{"seed_profile.sql", "seed_subscription.sql", "seed_key.sql"} {
 		if err := s.execute(ctx, name, params...); err != nil {

@@ -25,10 +25,18 @@ func mustNumeric(t testing.TB, text string) row.Cell {
 
 // oneOfEach is a row with a cell of every type, and its schema.
 func oneOfEach(t testing.TB) (row.Schema, row.Row) {
+	t.Helper()
 	schema := row.Schema{
-		{Name: "none", Type: row.TypeString}, {Name: "b", Type: row.TypeBool}, {Name: "i", Type: row.TypeInt64},
-		{Name: "f", Type: row.TypeFloat64}, {Name: "n", Type: row.TypeNumeric}, {Name: "s", Type: row.TypeString},
-		{Name: "y", Type: row.TypeBytes}, {Name: "d", Type: row.TypeDate}, {Name: "t", Type: row.TypeTimestamp}, {Name: "j", Type: row.TypeJSON},
+		{Name: "none", Type: row.TypeString},
+		{Name: "b", Type: row.TypeBool},
+		{Name: "i", Type: row.TypeInt64},
+		{Name: "f", Type: row.TypeFloat64},
+		{Name: "n", Type: row.TypeNumeric},
+		{Name: "s", Type: row.TypeString},
+		{Name: "y", Type: row.TypeBytes},
+		{Name: "d", Type: row.TypeDate},
+		{Name: "t", Type: row.TypeTimestamp},
+		{Name: "j", Type: row.TypeJSON},
 	}
 	return schema, row.Row{Cells: []row.Cell{
 		row.Null(), row.Bool(true), row.Int64(math.MinInt64), row.Float64(-1.5), mustNumeric(t, "-12.50"), row.String("a\"\n\x00ü"),
@@ -124,8 +132,10 @@ func TestSchemaReadsAndWritesBigQuerysForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := row.Schema{
-		{Name: "a", Type: row.TypeString, Required: true, Description: "x"}, {Name: "b", Type: row.TypeInt64},
-		{Name: "c", Type: row.TypeBool}, {Name: "d", Type: row.TypeNumeric},
+		{Name: "a", Type: row.TypeString, Required: true, Description: "x"},
+		{Name: "b", Type: row.TypeInt64},
+		{Name: "c", Type: row.TypeBool},
+		{Name: "d", Type: row.TypeNumeric},
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Fatalf("got %+v", s)
