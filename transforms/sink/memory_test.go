@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -183,8 +184,8 @@ func TestMemoryJob(t *testing.T) {
 var peakLine = regexp.MustCompile(`peak=(\d+)`)
 
 // peak runs a job over so many rows in a process of its own and returns its highest
-// resident memory.
-func peak(t *testing.T, rows int) (bytes int64, c *counter) {
+// resident memory and what processor time it took.
+func peak(t *testing.T, rows int) (bytes int64, cpu time.Duration, c *counter) {
 	t.Helper()
 	c = &counter{tables: map[string]json.RawMessage{}}
 	server := httptest.NewServer(c)
@@ -200,13 +201,14 @@ func peak(t *testing.T, rows int) (bytes int64, c *counter) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes, c
+	return bytes, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), c
 }
 
 func TestRowsAreNeverHeldAll(t *testing.T) {
-	empty, _ := peak(t, 0)
-	full, c := peak(t, memoryRows)
-	t.Logf("empty job %d MiB, %d rows %d MiB in %d loads", empty>>20, memoryRows, full>>20, c.loads.Load())
+	empty, start, _ := peak(t, 0)
+	full, cpu, c := peak(t, memoryRows)
+	t.Logf("empty job %d MiB, %d rows %d MiB in %d loads, %.0f rows per CPU-second",
+		empty>>20, memoryRows, full>>20, c.loads.Load(), memoryRows/(cpu-start).Seconds())
 	if full-empty > memoryLimit {
 		t.Errorf("the job over %d rows took %d MiB more than the empty one, at most %d may be", memoryRows, (full-empty)>>20, memoryLimit>>20)
 	}

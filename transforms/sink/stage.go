@@ -127,7 +127,8 @@ func (s *stager) add(ctx context.Context, p row.Page) (rejected int64) {
 	u, known := s.options.unit(p.Unit)
 	switch {
 	case p.Failure != nil:
-		s.fail(p.Position, p.Failure)
+		// Other partitions of the unit go on: a resume adopts what they staged.
+		s.report(p.Position, p.Failure)
 		return 0
 	case !known:
 		s.fail(p.Position, &row.Failure{Code: CodeIncompleteChain, Message: fmt.Sprintf("a page belongs to unit %q, which the step does not have", p.Unit)})
@@ -149,8 +150,13 @@ func (s *stager) add(ctx context.Context, p row.Page) (rejected int64) {
 	return rejected
 }
 
+// fail reports a failure that no further page of the unit can outlive.
 func (s *stager) fail(p row.Position, why *row.Failure) {
 	s.broken[p.Unit] = true
+	s.report(p, why)
+}
+
+func (s *stager) report(p row.Position, why *row.Failure) {
 	s.loads.ended = append(s.loads.ended, ChunkRef{Unit: p.Unit, Partition: p.Partition, Pass: p.Pass, Index: p.Index, First: p.First, Start: s.clock().UnixMicro(), Failure: why})
 }
 
@@ -260,11 +266,11 @@ func (s *stager) flush(ctx context.Context) {
 
 func (s *stager) targetRows() int64 { return chunkRows + s.staged/growEvery }
 
-// poll returns what has ended; a unit with a failure needs no more loads.
+// poll returns what has ended; a unit with a failed load needs no more of them.
 func (s *stager) poll() []ChunkRef {
 	refs := s.loads.poll()
 	for _, r := range refs {
-		if r.Failure != nil {
+		if r.Failure != nil && r.ID != "" {
 			s.broken[r.Unit] = true
 		}
 	}

@@ -167,6 +167,7 @@ func TestFailedPagePublishesNothingOfItsUnit(t *testing.T) {
 	u, next := dayUnit(1, 0), dayUnit(2, 0)
 	pages := partition(u, "a", 1, usageRow(1, "x", "1"), usageRow(1, "y", "2"))
 	pages[1].Failure = &row.Failure{Code: "HTTP_STATUS", Message: "the provider answered 500"}
+	pages = append(pages, partition(u, "b", 1, usageRow(1, "other partition", "4"))...)
 	pages = append(pages, partition(next, "a", 1, usageRow(2, "fine", "3"))...)
 	r := b.write(options(sink.ModeReplacePartition, u, next), pages...)
 	wantState(t, r, sink.StateFailed, "HTTP_STATUS")
@@ -174,6 +175,7 @@ func TestFailedPagePublishesNothingOfItsUnit(t *testing.T) {
 		t.Errorf("error is %q", r.Error)
 	}
 	wantLines(t, b.usage(), "2025-11-02 fine 3")
+	wantLines(t, b.lines("SELECT _part, _first, _next FROM `"+dataset+"._stg_"+u.ID+"_0` WHERE _kind = 'chunk' ORDER BY 1"), "a  c1", "b  ")
 }
 
 func TestPartitionWithoutEndPublishesNothing(t *testing.T) {
