@@ -116,6 +116,9 @@ func (o options) read(catalog *configs.Catalog) (runfolder.Spec, *runfolder.Fold
 		}
 		return run.DryRunSpec(file, o.runner, time.Now().UTC()), nil, nil
 	case o.spec != "":
+		if _, err := os.Stat(o.spec); err != nil { // opening a run folder makes it
+			return runfolder.Spec{}, nil, fmt.Errorf("read spec: %w", err)
+		}
 		folder, err := runfolder.Open(filepath.Dir(o.spec))
 		if err != nil {
 			return runfolder.Spec{}, nil, err

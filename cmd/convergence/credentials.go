@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -42,6 +44,9 @@ func (a *app) setCredential() *cobra.Command {
 		Example: "  convergence credentials set OPENAI --org acme --from-env OPENAI_ADMIN_KEY\n  pass openai/admin | convergence credentials set OPENAI --org acme -",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOrg(org); err != nil {
+				return err
+			}
 			secret, err := readSecret(c.InOrStdin(), fromEnv, fromFile, len(args) == 2 && args[1] == "-")
 			if err != nil {
 				return err
@@ -50,21 +55,18 @@ func (a *app) setCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			provider, ok := catalog.Providers().Lookup(args[0])
-			if !ok {
-				return fmt.Errorf("unknown provider %q; there are %s", args[0], strings.Join(catalog.Providers().Names(), ", "))
+			provider, err := lookUpProvider(catalog, args[0])
+			if err != nil {
+				return err
 			}
 			if err := checkKey(provider, secret); err != nil {
 				return err
 			}
-			w, err := a.open(c.Context())
+			w, err := a.openCredentials(c.Context(), catalog)
 			if err != nil {
 				return err
 			}
 			defer w.close()
-			if _, err := openStore(c.Context(), w, catalog); err != nil {
-				return err
-			}
 			id, err := w.Credentials.Set(c.Context(), credentials.Credential{
 				Org: org, Provider: provider.Name, Name: provider.DisplayName, Type: credentials.Type(provider.CredentialType),
 				Secret: credentials.NewSecret(secret), Status: credentials.Valid,
@@ -126,12 +128,43 @@ func checkKey(p configs.Provider, secret string) error {
 	return fmt.Errorf("this is no key of %s: they begin with %s", p.Name, strings.Join(p.KeyPrefix, " or "))
 }
 
+func lookUpProvider(catalog *configs.Catalog, name string) (configs.Provider, error) {
+	p, ok := catalog.Providers().Lookup(name)
+	if !ok {
+		return p, fmt.Errorf("unknown provider %q; there are %s", name, strings.Join(catalog.Providers().Names(), ", "))
+	}
+	if p.AliasFor != "" { // its credentials are kept under one name
+		return lookUpProvider(catalog, p.AliasFor)
+	}
+	return p, nil
+}
+
+// openCredentials opens the warehouse with its central tables.
+func (a *app) openCredentials(ctx context.Context, catalog *configs.Catalog) (*warehouse, error) {
+	w, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := openStore(ctx, w, catalog); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
 func (a *app) listCredentials() *cobra.Command {
 	var org string
 	c := &cobra.Command{
 		Use: "list", Short: "List an organisation's credentials, without secrets", Example: "  convergence credentials list --org acme", Args: exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			w, err := a.open(c.Context())
+			if err := checkOrg(org); err != nil {
+				return err
+			}
+			catalog, err := configs.Open(configs.Shipped())
+			if err != nil {
+				return err
+			}
+			w, err := a.openCredentials(c.Context(), catalog)
 			if err != nil {
 				return err
 			}
@@ -140,22 +173,26 @@ func (a *app) listCredentials() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.output == outputJSON {
-				return json.NewEncoder(a.out).Encode(infos)
-			}
-			t := table.NewWriter()
-			t.SetOutputMirror(a.out)
-			t.SetStyle(table.StyleLight)
-			t.AppendHeader(table.Row{"provider", "name", "status", "created", "id"})
-			for _, i := range infos {
-				t.AppendRow(table.Row{i.Provider, i.Name, i.Status, i.Created.Format("2006-01-02 15:04"), i.ID})
-			}
-			t.Render()
-			return nil
+			return a.printCredentials(infos)
 		},
 	}
 	c.Flags().StringVar(&org, "org", defaultOrg, "organisation")
 	return c
+}
+
+func (a *app) printCredentials(infos []credentials.Info) error {
+	if a.output == outputJSON {
+		return json.NewEncoder(a.out).Encode(infos)
+	}
+	t := table.NewWriter()
+	t.SetOutputMirror(a.out)
+	t.SetStyle(table.StyleLight)
+	t.AppendHeader(table.Row{"provider", "name", "status", "created", "id"})
+	for _, i := range infos {
+		t.AppendRow(table.Row{i.Provider, i.Name, i.Status, i.Created.Format("2006-01-02 15:04"), i.ID})
+	}
+	t.Render()
+	return nil
 }
 
 func (a *app) deleteCredential() *cobra.Command {
@@ -163,15 +200,33 @@ func (a *app) deleteCredential() *cobra.Command {
 	c := &cobra.Command{
 		Use: "delete PROVIDER", Short: "Deactivate an organisation's credential", Example: "  convergence credentials delete OPENAI --org acme", Args: exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			w, err := a.open(c.Context())
+			if err := checkOrg(org); err != nil {
+				return err
+			}
+			catalog, err := configs.Open(configs.Shipped())
+			if err != nil {
+				return err
+			}
+			provider, err := lookUpProvider(catalog, args[0])
+			if err != nil {
+				return err
+			}
+			w, err := a.openCredentials(c.Context(), catalog)
 			if err != nil {
 				return err
 			}
 			defer w.close()
-			if err := w.Credentials.Delete(c.Context(), org, args[0]); err != nil {
+			infos, err := w.Credentials.List(c.Context(), org)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "deactivated the credential of %s for %s\n", args[0], org)
+			if !slices.ContainsFunc(infos, func(i credentials.Info) bool { return i.Provider == provider.Name }) {
+				return fmt.Errorf("%s has no active credential of %s", org, provider.Name)
+			}
+			if err := w.Credentials.Delete(c.Context(), org, provider.Name); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "deactivated the credential of %s for %s\n", provider.Name, org)
 			return nil
 		},
 	}

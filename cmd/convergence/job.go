@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,9 @@ func (a *app) jobCommand() *cobra.Command {
 			}
 			if err := flag.CommandLine.Parse(nil); err != nil { // Beam's own flags keep their defaults
 				return err
+			}
+			if _, err := os.Stat(spec); err != nil { // opening a run folder makes it
+				return fmt.Errorf("read spec: %w", err)
 			}
 			folder, err := runfolder.Open(filepath.Dir(spec))
 			if err != nil {

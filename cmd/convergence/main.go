@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -112,6 +114,16 @@ func (a *app) root() *cobra.Command {
 		a.credentialsCommand(), a.processorsCommand(), a.localCommand(), a.jobCommand(), a.versionCommand(),
 	)
 	return root
+}
+
+var orgSlug = regexp.MustCompile(`^[a-z0-9_]{3,50}$`)
+
+// checkOrg refuses what cannot be an organisation before anything is started for it.
+func checkOrg(org string) error {
+	if orgSlug.MatchString(org) {
+		return nil
+	}
+	return usageError{fmt.Errorf("--org is %q; slugs are 3 to 50 lower-case letters, digits and underscores", org)}
 }
 
 // exactArgs is cobra's, with exit code 2.

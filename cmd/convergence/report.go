@@ -38,6 +38,9 @@ func (a *app) reportCommand() *cobra.Command {
 }
 
 func (a *app) report(ctx context.Context, f reportFlags) error {
+	if err := checkOrg(f.org); err != nil {
+		return err
+	}
 	from, to, err := f.days()
 	if err != nil {
 		return err

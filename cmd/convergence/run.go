@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -56,6 +57,9 @@ func (a *app) runCommand() *cobra.Command {
 func (f runFlags) request(p *planner, target string) (launcher.Request, error) {
 	if f.runner != run.Prism && f.runner != run.Direct {
 		return launcher.Request{}, usageError{fmt.Errorf("--runner is %q; it must be %s or %s", f.runner, run.Prism, run.Direct)}
+	}
+	if err := checkOrg(f.org); err != nil {
+		return launcher.Request{}, err
 	}
 	r, err := p.target(target)
 	if err != nil {
@@ -113,8 +117,8 @@ func (a *app) runPipeline(ctx context.Context, target string, f runFlags) error 
 
 // explain prints the problems of a refused document, one line each.
 func (a *app) explain(err error) error {
-	e, ok := err.(*launcher.Error)
-	if !ok || len(e.Problems) == 0 {
+	var e *launcher.Error
+	if !errors.As(err, &e) || len(e.Problems) == 0 {
 		return err
 	}
 	for _, line := range e.Problems {

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +35,6 @@ const (
 	idleTimeout  = 2 * time.Minute
 	maxHeader    = 32 << 10
 )
-
-var orgSlug = regexp.MustCompile(`^[a-z0-9_]{3,50}$`)
 
 type serveFlags struct {
 	addr  string
@@ -70,6 +67,12 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
+	// Before anything is started for a service whose address is taken.
+	listener, err := net.Listen("tcp", f.addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer func() { _ = listener.Close() }()
 	w, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -84,7 +87,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 			return err
 		}
 	}
-	return a.listen(ctx, w, s, catalog, f)
+	return a.answer(ctx, w, s, catalog, listener)
 }
 
 func (a *app) checkServe(f serveFlags) error {
@@ -97,8 +100,8 @@ func (a *app) checkServe(f serveFlags) error {
 		return errors.New("--local uses the embedded warehouse, but the environment names another: unset GCP_PROJECT_ID and CONVERGENCE_BIGQUERY_ENDPOINT")
 	}
 	for _, org := range f.orgs {
-		if !orgSlug.MatchString(org) {
-			return usageError{fmt.Errorf("--org is %q; slugs are 3 to 50 lower-case letters, digits and underscores", org)}
+		if err := checkOrg(org); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -138,7 +141,8 @@ func (a *app) seed(ctx context.Context, w *warehouse, s *store.Store, orgs []str
 	return os.Rename(temp, path)
 }
 
-func (a *app) listen(ctx context.Context, w *warehouse, s *store.Store, catalog *configs.Catalog, f serveFlags) error {
+// answer serves until ctx ends.
+func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog *configs.Catalog, listener net.Listener) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -159,12 +163,8 @@ func (a *app) listen(ctx context.Context, w *warehouse, s *store.Store, catalog 
 		}),
 		ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}
-	listener, err := net.Listen("tcp", f.addr)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
 	fmt.Fprintf(a.out, "listening on http://%s\n", listener.Addr())
-	if f.local {
+	if w.local != nil {
 		fmt.Fprintf(a.out, "API keys of the development organisations are in %s\n", filepath.Join(a.dataDir, keysFile))
 		go func() {
 			if err := w.local.Watch(ctx); err != nil && ctx.Err() == nil {

@@ -30,6 +30,9 @@ func (a *app) sqlCommand() *cobra.Command {
 		Example: "  convergence sql --org acme 'SELECT model, SUM(total_cost_usd) AS usd FROM openai_cost_daily GROUP BY 1'",
 		Args:    exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOrg(org); err != nil {
+				return err
+			}
 			w, err := a.open(c.Context())
 			if err != nil {
 				return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/cloudact/convergence/cmd/internal/wiring"
 	"github.com/cloudact/convergence/local/daemon"
@@ -30,6 +29,7 @@ func (a *app) open(ctx context.Context) (*warehouse, error) {
 		}
 		w.local, err = daemon.Ensure(ctx, daemon.EnsureOptions{
 			Dir: a.dataDir, Command: []string{exe, "local", "--daemon", "--data-dir", a.dataDir},
+			Env: a.env.JobEnviron(), // not ours: a secret may stand in it, and the server outlives this process
 		})
 		if err != nil {
 			return nil, fmt.Errorf("start the embedded warehouse: %w", err)
@@ -67,8 +67,8 @@ func (a *app) logger() *slog.Logger {
 // serviceLogger logs JSON lines at the level of the environment.
 func (a *app) serviceLogger() *slog.Logger {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(strings.ToUpper(a.env.LogLevel))); err != nil {
-		level = slog.LevelInfo
+	if err := level.UnmarshalText([]byte(a.env.LogLevel)); err != nil {
+		level = slog.LevelInfo // the environment has been checked
 	}
 	if a.verbose {
 		level = slog.LevelDebug

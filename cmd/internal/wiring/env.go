@@ -6,6 +6,7 @@ package wiring
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -39,6 +40,9 @@ var systemNames = []string{
 
 // suffixes end dataset names: {org}_{suffix}.
 var suffixes = map[string]string{"development": "local", "staging": "stage", "production": "prod"}
+
+// logLevels are slog's names.
+var logLevels = []string{slog.LevelDebug.String(), slog.LevelInfo.String(), slog.LevelWarn.String(), slog.LevelError.String()}
 
 // Environment is the configuration of a process. The zero value is not useful.
 type Environment struct {
@@ -87,6 +91,10 @@ func Read(environ []string) (Environment, error) {
 	}
 	if suffixes[e.Name] == "" {
 		return Environment{}, fmt.Errorf("environment: %s is %q; it must be development, staging or production", envName, e.Name)
+	}
+	e.LogLevel = strings.ToUpper(e.LogLevel)
+	if !slices.Contains(logLevels, e.LogLevel) {
+		return Environment{}, fmt.Errorf("environment: %s is %q; it must be one of %s", envLogLevel, e.LogLevel, strings.Join(logLevels, ", "))
 	}
 	return e, nil
 }
