@@ -139,20 +139,9 @@ INSERT INTO fin.costs (d, k) SELECT DATE '2025-11-03', CAST(x AS STRING) FROM UN
 			direct := newClient(t, first.url)
 			must(t, direct.Dataset("fin").Create(t.Context(), nil))
 			mustLoad(t, createTable(t, direct, "costs"), ndjson(50, "2025-11-03"))
+			killBeforeAnswer(t, first, tc.matches, tc.submit)
 
-			through, held := holdingProxy(t, first.url, tc.matches)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			go func() { _ = tc.submit(ctx, newClient(t, through)) }()
-			select {
-			case <-held:
-			case <-ctx.Done():
-				t.Fatal("the server never answered")
-			}
-			first.kill(t)
-
-			second := startProcess(t, path)
-			c := newClient(t, second.url)
+			c := newClient(t, startProcess(t, path).url)
 			job, err := c.JobFromIDLocation(t.Context(), tc.job, "US")
 			must(t, err)
 			status, err := job.Wait(t.Context())
@@ -163,6 +152,74 @@ INSERT INTO fin.costs (d, k) SELECT DATE '2025-11-03', CAST(x AS STRING) FROM UN
 			}
 		})
 	}
+}
+
+// killBeforeAnswer submits through a proxy that holds the answer back and
+// kills the server once it has answered.
+func killBeforeAnswer(t *testing.T, p *process, matches func(*http.Request) bool, submit func(context.Context, *bq.Client) error) {
+	t.Helper()
+	through, held := holdingProxy(t, p.url, matches)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	client := newClient(t, through)
+	go func() { _ = submit(ctx, client) }()
+	select {
+	case <-held:
+	case <-ctx.Done():
+		t.Fatal("the server never answered")
+	}
+	p.kill(t)
+}
+
+// endless is a query that runs for hours.
+const endless = "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS a, UNNEST(GENERATE_ARRAY(1, 1000000)) AS b WHERE MOD(a * b, 7) = 3"
+
+func TestKilledScriptIsRecordedAsStopped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bq.db")
+	first := startProcess(t, path)
+	c := newClient(t, first.url)
+	must(t, c.Dataset("fin").Create(t.Context(), nil))
+	createTable(t, c, "costs")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		q := c.Query("INSERT INTO fin.costs (k) VALUES ('a'); " + endless)
+		q.JobID = "script_1"
+		_, _ = q.Run(ctx)
+	}()
+	waitForJob(t, c, "script_job_script_1_0")
+	first.kill(t)
+	cancel()
+
+	c = newClient(t, startProcess(t, path).url)
+	job, err := c.JobFromIDLocation(t.Context(), "script_1", "US")
+	must(t, err)
+	wantJobError(t, outcome(job.LastStatus(), nil), "stopped", "the server ended while the script ran")
+	if n := count(t, c.Dataset("fin").Table("costs")); n != 1 {
+		t.Fatalf("%d rows, want the statement that had committed", n)
+	}
+}
+
+func TestCancelledJobStops(t *testing.T) {
+	c := start(t)
+	done := make(chan error, 1)
+	go func() {
+		q := c.Query(endless)
+		q.JobID = "long_1"
+		job, err := q.Run(context.WithoutCancel(t.Context()))
+		if err == nil {
+			_, err = job.Wait(context.WithoutCancel(t.Context()))
+		}
+		done <- err
+	}()
+	waitForJob(t, c, "long_1")
+	job, err := c.JobFromIDLocation(t.Context(), "long_1", "US")
+	must(t, err)
+	if job.LastStatus().State != bq.Running {
+		t.Fatalf("state %v", job.LastStatus().State)
+	}
+	must(t, job.Cancel(t.Context()))
+	wantJobError(t, <-done, "stopped", "cancelled")
 }
 
 func TestKillAtAnyMomentKeepsRecordAndEffectTogether(t *testing.T) {

@@ -130,12 +130,17 @@ func wantError(t testing.TB, err error, status int, reason string) *googleapi.Er
 	return e
 }
 
-// wantJobError checks the reason of a failed job.
-func wantJobError(t testing.TB, status *bq.JobStatus, err error, reason, part string) {
-	t.Helper()
+// outcome is the error of a job, however the client reports it.
+func outcome(status *bq.JobStatus, err error) error {
 	if err == nil && status != nil {
-		err = status.Err()
+		return status.Err()
 	}
+	return err
+}
+
+// wantJobError checks the reason of a failed job.
+func wantJobError(t testing.TB, err error, reason, part string) {
+	t.Helper()
 	var e *bq.Error
 	if api := apiError(err); api != nil {
 		// Wait of a query job reports the error of reading its results.

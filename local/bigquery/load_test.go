@@ -86,7 +86,7 @@ func TestBadRowsAreNamedAndNothingIsLoaded(t *testing.T) {
 	} {
 		status, err := load(t, table, "{\"req\":\"good\"}\n"+tc.row+"\n")
 		must(t, err)
-		wantJobError(t, status, nil, "invalid", "too many errors, giving up. Rows: 2; errors: 1; max bad: 0")
+		wantJobError(t, outcome(status, nil), "invalid", "too many errors, giving up. Rows: 2; errors: 1; max bad: 0")
 		if len(status.Errors) < 2 || !strings.Contains(status.Errors[1].Message, tc.want) || !strings.Contains(status.Errors[1].Message, "line_number: 2") {
 			t.Errorf("%s: got %v, want %q", tc.row, status.Errors, tc.want)
 		}
@@ -106,7 +106,7 @@ func TestMaxBadRecordsSkipsThem(t *testing.T) {
 	}
 	status, err := load(t, table, text, func(l *bq.Loader) { l.Src.(*bq.ReaderSource).MaxBadRecords = 1 })
 	must(t, err)
-	wantJobError(t, status, nil, "invalid", "errors: 2; max bad: 1")
+	wantJobError(t, outcome(status, nil), "invalid", "errors: 2; max bad: 1")
 }
 
 func TestIgnoreUnknownValuesDropsThem(t *testing.T) {
@@ -123,7 +123,7 @@ func TestCreateAndWriteDispositions(t *testing.T) {
 	missing := c.Dataset("fin").Table("new")
 	status, err := load(t, missing, `{"k":"a"}`, func(l *bq.Loader) { l.CreateDisposition = bq.CreateNever })
 	must(t, err)
-	wantJobError(t, status, nil, "notFound", "Not found: Table p-1:fin.new")
+	wantJobError(t, outcome(status, nil), "notFound", "Not found: Table p-1:fin.new")
 	withSchema := func(l *bq.Loader) {
 		l.Src.(*bq.ReaderSource).Schema = bq.Schema{{Name: "k", Type: bq.StringFieldType}}
 	}
@@ -131,7 +131,7 @@ func TestCreateAndWriteDispositions(t *testing.T) {
 	mustLoad(t, missing, `{"k":"b"}`)
 	status, err = load(t, missing, `{"k":"c"}`, func(l *bq.Loader) { l.WriteDisposition = bq.WriteEmpty })
 	must(t, err)
-	wantJobError(t, status, nil, "duplicate", "Already Exists: Table p-1:fin.new")
+	wantJobError(t, outcome(status, nil), "duplicate", "Already Exists: Table p-1:fin.new")
 	mustLoad(t, missing, `{"k":"c"}`, func(l *bq.Loader) { l.WriteDisposition = bq.WriteTruncate })
 	if n := count(t, missing); n != 1 {
 		t.Fatalf("%d rows after WRITE_TRUNCATE", n)
@@ -148,7 +148,7 @@ func TestSchemaUpdateOptionsAddFields(t *testing.T) {
 	}
 	status, err := load(t, table, `{"k":"a","region":"eu"}`, wider)
 	must(t, err)
-	wantJobError(t, status, nil, "invalid", "Cannot add fields (field: region)")
+	wantJobError(t, outcome(status, nil), "invalid", "Cannot add fields (field: region)")
 	mustLoad(t, table, `{"k":"a","region":"eu"}`, wider, func(l *bq.Loader) { l.SchemaUpdateOptions = []string{"ALLOW_FIELD_ADDITION"} })
 	got := rows(t, c, "SELECT region FROM fin.costs")
 	if len(got) != 1 || got[0][0] != "eu" {
@@ -168,7 +168,7 @@ func TestPartitionDecoratorReplacesOnlyThatPartition(t *testing.T) {
 	}
 	status, err := load(t, day, ndjson(1, "2025-11-03")+ndjson(1, "2025-11-05"), truncate)
 	must(t, err)
-	wantJobError(t, status, nil, "invalid", "too many errors")
+	wantJobError(t, outcome(status, nil), "invalid", "too many errors")
 	if !strings.Contains(status.Errors[1].Message, "Some rows belong to different partitions rather than destination partition 20251103") {
 		t.Fatalf("got %v", status.Errors)
 	}
@@ -177,7 +177,7 @@ func TestPartitionDecoratorReplacesOnlyThatPartition(t *testing.T) {
 	}
 	status, err = load(t, c.Dataset("fin").Table("costs$202511"), ndjson(1, "2025-11-03"))
 	must(t, err)
-	wantJobError(t, status, nil, "invalid", "Invalid time partition decorator 202511")
+	wantJobError(t, outcome(status, nil), "invalid", "Invalid time partition decorator 202511")
 }
 
 func TestDecoratorsOfEveryGranularity(t *testing.T) {

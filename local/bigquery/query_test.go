@@ -175,10 +175,10 @@ func TestErrorsOfSQL(t *testing.T) {
 	if err == nil {
 		var status *bq.JobStatus
 		status, err = job.Wait(t.Context())
-		wantJobError(t, status, err, "invalidQuery", "Unrecognized name: x at [1:8]")
+		wantJobError(t, outcome(status, err), "invalidQuery", "Unrecognized name: x at [1:8]")
 		failed, err := c.JobFromIDLocation(t.Context(), job.ID(), "US")
 		must(t, err)
-		wantJobError(t, failed.LastStatus(), nil, "invalidQuery", "Unrecognized name: x at [1:8]")
+		wantJobError(t, outcome(failed.LastStatus(), nil), "invalidQuery", "Unrecognized name: x at [1:8]")
 		return
 	}
 	t.Fatalf("jobs.insert refused a bad query instead of making a failed job: %v", err)
@@ -204,7 +204,7 @@ func TestDestinationTable(t *testing.T) {
 	must(t, err)
 	must(t, status.Err())
 	status, err = into("copy", "SELECT * FROM fin.costs", nil)
-	wantJobError(t, status, err, "duplicate", "Already Exists: Table p-1:fin.copy")
+	wantJobError(t, outcome(status, err), "duplicate", "Already Exists: Table p-1:fin.copy")
 	status, err = into("copy", "SELECT * FROM fin.costs", func(q *bq.QueryConfig) { q.WriteDisposition = bq.WriteAppend })
 	must(t, err)
 	must(t, status.Err())
@@ -224,7 +224,7 @@ func TestDestinationTable(t *testing.T) {
 		t.Fatalf("%d rows after truncating a partition, want 1 + 4", n)
 	}
 	status, err = into("costs$20251103", "SELECT DATE '2025-11-05' AS d, 'new' AS k, NUMERIC '1' AS n", func(q *bq.QueryConfig) { q.WriteDisposition = bq.WriteTruncate })
-	wantJobError(t, status, err, "invalidQuery", "Some rows belong to different partitions")
+	wantJobError(t, outcome(status, err), "invalidQuery", "Some rows belong to different partitions")
 	if n := count(t, table); n != 5 {
 		t.Fatalf("%d rows after a failed query, want 5", n)
 	}

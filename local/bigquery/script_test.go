@@ -16,7 +16,7 @@ func TestScriptTransactionIsAllOrNothing(t *testing.T) {
 	table := createTable(t, c, "costs")
 	mustLoad(t, table, ndjson(3, "2025-11-03"))
 	status, err := runScript(t.Context(), c, "BEGIN TRANSACTION; DELETE FROM fin.costs WHERE TRUE; INSERT INTO fin.costs (n) VALUES (1); COMMIT TRANSACTION;")
-	wantJobError(t, status, err, "invalidQuery", "Required field k cannot be null")
+	wantJobError(t, outcome(status, err), "invalidQuery", "Required field k cannot be null")
 	if n := count(t, table); n != 3 {
 		t.Fatalf("%d rows after a failed transaction", n)
 	}
@@ -57,7 +57,7 @@ func TestStatementsBeforeAFailureStay(t *testing.T) {
 	c := start(t)
 	table := createTable(t, c, "costs")
 	status, err := runScript(t.Context(), c, "INSERT INTO fin.costs (k) VALUES ('a'); INSERT INTO fin.costs (n) VALUES (1); INSERT INTO fin.costs (k) VALUES ('c');")
-	wantJobError(t, status, err, "invalidQuery", "Required field k")
+	wantJobError(t, outcome(status, err), "invalidQuery", "Required field k")
 	if n := count(t, table); n != 1 {
 		t.Fatalf("%d rows, want the one before the failure", n)
 	}
