@@ -124,7 +124,7 @@ func (c *chunk) seal() {
 	c.number(columnRowsOut, r.RowsOut)
 	c.number(columnRejected, r.Rejected)
 	c.buf = append(c.buf, '}', '\n')
-	r.ID = hashHex(idDigits, unitKey(c.unit), r.Pass, r.Partition, r.First, string(c.buf))
+	r.ID = hashBytes(idDigits, c.buf, unitKey(c.unit), r.Pass, r.Partition, r.First)
 	for _, at := range c.gaps {
 		copy(c.buf[at:], r.ID)
 	}

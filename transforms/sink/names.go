@@ -32,11 +32,16 @@ func stageName(u row.Unit) string { return fmt.Sprintf("_stg_%s_%d", u.ID, u.Gen
 // unitKey is the part of a job id that names a unit and its generation.
 func unitKey(u row.Unit) string { return u.ID + "_" + strconv.Itoa(u.Generation) }
 
-func hashHex(digits int, parts ...string) string {
+// hashHex is SHA-256 over the parts, each with its length, cut to so many hex digits.
+func hashHex(digits int, parts ...string) string { return hashBytes(digits, nil, parts...) }
+
+// hashBytes is hashHex with a last part that is not copied.
+func hashBytes(digits int, last []byte, parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
 		fmt.Fprintf(h, "%d:%s", len(p), p)
 	}
+	h.Write(last)
 	return hex.EncodeToString(h.Sum(nil))[:digits]
 }
 

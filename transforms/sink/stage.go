@@ -23,8 +23,8 @@ const (
 	growEvery  = 300             // one row more per so many staged
 	chunkAge   = 5 * time.Second // of the first load; it grows with the stage's age
 	ageShare   = 100
-	chunkBytes = 8 << 20
-	openBytes  = 32 << 20 // in chunks that are still being filled
+	chunkBytes = 4 << 20
+	openBytes  = 16 << 20 // in chunks that are still being filled
 )
 
 // stageFn stages pages while they arrive and emits a ChunkRef for each chunk that has
