@@ -43,7 +43,7 @@ func Pipeline(p *plan.Plan, o Options) (*beam.Pipeline, error) {
 	for _, step := range p.Steps {
 		c.steps[step.ID] = step
 		if err := c.step(step); err != nil {
-			return nil, fmt.Errorf("step %s: %w", step.ID, err)
+			return nil, err
 		}
 	}
 	c.report()
@@ -67,7 +67,7 @@ func (c *compiler) step(step *plan.Step) error {
 	}
 	processor, ok := registry.Lookup(step.Type)
 	if !ok {
-		return fmt.Errorf("processor %s is not part of this binary", step.Type)
+		return fmt.Errorf("step %s: processor %s is not part of this binary", step.ID, step.Type)
 	}
 	var result beam.PCollection
 	var err error
@@ -79,7 +79,7 @@ func (c *compiler) step(step *plan.Step) error {
 	case registry.Query:
 		result, err = c.query(s, step)
 	default:
-		err = fmt.Errorf("processor %s is of unknown kind %q", step.Type, processor.Kind)
+		err = fmt.Errorf("step %s: processor %s is of unknown kind %q", step.ID, step.Type, processor.Kind)
 	}
 	c.results[step.ID] = result
 	return err
@@ -98,12 +98,12 @@ func (c *compiler) source(s beam.Scope, step *plan.Step, p *registry.Processor) 
 // so they are rebased to the units of this step before they are staged.
 func (c *compiler) process(s beam.Scope, step *plan.Step, p *registry.Processor) (beam.PCollection, error) {
 	if len(step.Inputs) != 1 {
-		return beam.PCollection{}, fmt.Errorf("a %s step takes the rows of one step, not of %d", step.Type, len(step.Inputs))
+		return beam.PCollection{}, fmt.Errorf("step %s: a %s step takes the rows of one step, not of %d", step.ID, step.Type, len(step.Inputs))
 	}
 	writer := c.steps[step.Inputs[0]]
-	in, ok := c.pages[writer.ID]
+	in, ok := c.pages[step.Inputs[0]]
 	if !ok {
-		return beam.PCollection{}, fmt.Errorf("input %s has no rows on an edge", writer.ID)
+		return beam.PCollection{}, fmt.Errorf("step %s: its input %s has no rows on an edge", step.ID, step.Inputs[0])
 	}
 	pages, err := p.Build(s, in, c.build(step, writer.Schema.Fields))
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *compiler) process(s beam.Scope, step *plan.Step, p *registry.Processor)
 	}
 	rebased, err := rebase(s, pages, writer.Units, step.Units)
 	if err != nil {
-		return beam.PCollection{}, err
+		return beam.PCollection{}, fmt.Errorf("step %s: %w", step.ID, err)
 	}
 	c.pages[step.ID] = rebased
 	return c.write(s, step, rebased)
@@ -121,7 +121,7 @@ func (c *compiler) query(s beam.Scope, step *plan.Step) (beam.PCollection, error
 	queries := make(map[string]sink.Query, len(step.Units))
 	for _, u := range step.Units {
 		if u.Statement == nil {
-			return beam.PCollection{}, fmt.Errorf("unit %s has no statement", u.ID)
+			return beam.PCollection{}, fmt.Errorf("step %s: unit %s has no statement", step.ID, u.ID)
 		}
 		q := sink.Query{SQL: u.Statement.SQL}
 		for _, param := range u.Statement.Params {
@@ -182,11 +182,11 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 	d := step.Destination
 	switch {
 	case d.Path != "":
-		return sink.Options{}, fmt.Errorf("destination.path: files are not a destination of this version; name a table")
+		return sink.Options{}, fmt.Errorf("step %s: destination.path: files are not a destination of this version; name a table", step.ID)
 	case d.Delivery != "" && d.Delivery != "exactly_once":
-		return sink.Options{}, fmt.Errorf("destination.delivery: %s is not part of this version; use exactly_once", d.Delivery)
+		return sink.Options{}, fmt.Errorf("step %s: destination.delivery: %s is not part of this version; use exactly_once", step.ID, d.Delivery)
 	case d.MaxRejected.Rows > 0:
-		return sink.Options{}, fmt.Errorf("destination.max_rejected: a number of rows is not part of this version; write a share such as 1%%")
+		return sink.Options{}, fmt.Errorf("step %s: destination.max_rejected: a number of rows is not part of this version; write a share such as 1%%", step.ID)
 	}
 	table := sink.Table{
 		Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: d.Table,
@@ -194,12 +194,6 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 		TimePartitioning: partitioning(d.TimePartitioning),
 	}
 	dlq := c.options.DeadLetters
-	deadline := c.options.Deadline
-	if step.Timeout > 0 {
-		if own := c.options.Now.Add(step.Timeout); deadline.IsZero() || own.Before(deadline) {
-			deadline = own
-		}
-	}
 	return sink.Options{
 		Step: step.ID, StepType: step.Type, Index: step.Index, Org: c.plan.Org, Pipeline: c.plan.Pipeline, RunID: c.plan.RunID,
 		Table: table, WriteMode: d.WriteMode, KeyFields: d.KeyFields, ReplaceField: d.ReplaceField, ReplaceScope: d.ReplaceScope,
@@ -208,8 +202,47 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 			Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: DeadLetterTable,
 			Schema: dlq.Fields, Description: dlq.Description, Clustering: dlq.Clustering, TimePartitioning: partitioning(dlq.TimePartitioning),
 		},
-		Units: c.units(step), Deadline: deadline, ContinueOnFailure: step.OnFailure == "continue" || step.OnFailure == "alert",
+		Units: c.units(step), Deadline: c.deadline(step), ContinueOnFailure: step.OnFailure == "continue" || step.OnFailure == "alert",
 	}, nil
+}
+
+// deadline is when a step must have ended. A step's own timeout counts from the end of
+// those that it depends on, at the latest that their timeouts allow: a step that had to
+// wait is never late for that. The run's deadline holds for every step.
+func (c *compiler) deadline(step *plan.Step) time.Time {
+	budget, limited := c.budget(step)
+	if !limited {
+		return c.options.Deadline
+	}
+	own := c.options.Now.Add(budget)
+	if c.options.Deadline.IsZero() || own.Before(c.options.Deadline) {
+		return own
+	}
+	return c.options.Deadline
+}
+
+// budget is how long after the start of the run a step may end; false: as long as the
+// run. Steps come in an order in which each follows those that it depends on.
+func (c *compiler) budget(step *plan.Step) (time.Duration, bool) {
+	if step.Skip {
+		return 0, true
+	}
+	if step.Timeout <= 0 {
+		return 0, false
+	}
+	var waits time.Duration
+	for _, id := range step.DependsOn {
+		before, ok := c.steps[id]
+		if !ok {
+			continue
+		}
+		wait, limited := c.budget(before)
+		if !limited {
+			return 0, false
+		}
+		waits = max(waits, wait)
+	}
+	return waits + step.Timeout, true
 }
 
 func partitioning(p *configs.TimePartitioning) *sink.Partitioning {
