@@ -202,13 +202,15 @@ func TestKilledScriptIsRecordedAsStopped(t *testing.T) {
 
 func TestCancelledJobStops(t *testing.T) {
 	c := start(t)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	defer cancel()
 	done := make(chan error, 1)
 	go func() {
 		q := c.Query(endless)
 		q.JobID = "long_1"
-		job, err := q.Run(context.WithoutCancel(t.Context()))
+		job, err := q.Run(ctx)
 		if err == nil {
-			_, err = job.Wait(context.WithoutCancel(t.Context()))
+			_, err = job.Wait(ctx)
 		}
 		done <- err
 	}()

@@ -107,13 +107,16 @@ func (s *Server) submit(ctx context.Context, project string, sub submission) (*j
 	if run.cfg.DryRun {
 		return run, s.dryRun(ctx, run)
 	}
-	ctx, run.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	// A client that goes away, or cancels before the job began to work, must
+	// not lose the job's record.
+	lasting := context.WithoutCancel(ctx)
+	ctx, run.cancel = context.WithCancel(lasting)
 	defer run.cancel()
 	if !s.jobs.add(run) {
 		return nil, wire.DuplicateJob(project, run.job.JobReference.Location, run.job.JobReference.JobID)
 	}
 	defer s.jobs.remove(run)
-	if _, err := catalog.Job(ctx, s.db, run.job.JobReference); err == nil {
+	if _, err := catalog.Job(lasting, s.db, run.job.JobReference); err == nil {
 		return nil, wire.DuplicateJob(project, run.job.JobReference.Location, run.job.JobReference.JobID)
 	} else if !isNotFound(err) {
 		return nil, err
