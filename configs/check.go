@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -22,8 +23,8 @@ func checkNode(doc *Canonical, r *Resolved, schema *jsonschema.Schema, defaults 
 	if err == nil {
 		return nil
 	}
-	invalid, ok := err.(*jsonschema.ValidationError)
-	if !ok {
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
 		return Problems{{File: doc.File.Name, Line: r.Root.Line, Col: r.Root.Column, Path: r.path, Message: err.Error()}}
 	}
 	c := schemaCheck{doc: doc, r: r, schema: schema, defaults: defaults}

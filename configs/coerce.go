@@ -179,15 +179,15 @@ func nodeAt(n *yaml.Node, place []string) *yaml.Node {
 	return n
 }
 
-// descend follows a dotted path with [i] for lists; whole is false when it ends early.
-func descend(n *yaml.Node, path string) (found *yaml.Node, whole bool) {
+// descend follows a dotted path with [i] for lists as far as it goes.
+func descend(n *yaml.Node, path string) *yaml.Node {
 	path = strings.NewReplacer("[", ".", "]", "").Replace(path)
 	for _, key := range strings.Split(path, ".") {
 		next := child(n, key)
 		if next == nil {
-			return n, false
+			return n
 		}
 		n = next
 	}
-	return n, true
+	return n
 }

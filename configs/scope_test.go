@@ -63,7 +63,7 @@ func TestVariablesResolveThroughEachOther(t *testing.T) {
 
 func TestWrongVariablesAreNamedWithTheirPlace(t *testing.T) {
 	cases := []struct{ name, text, want string }{
-		{"unknown", "x: a {strat_date}\n", `p.yml:1:6: x: unknown variable "strat_date"; did you mean "start_date"?`},
+		{"unknown", "x: a {start_dat}\n", `p.yml:1:6: x: unknown variable "start_dat"; did you mean "start_date"?`},
 		{"a circle", "variables:\n  a: \"{b}\"\n  b: \"{a}\"\nx: \"{a}\"\n", "p.yml:2:7: variables.a: variables define each other in a circle: a -> b -> a"},
 		{"a reserved name", "variables:\n  dataset: other\nx: \"{dataset}\"\n", `p.yml:2:12: variables.dataset: is set by the run and cannot be declared otherwise than as "{dataset}"`},
 		{"no value", "variables: {a: }\nx: \"{a}\"\n", `p.yml:2:5: x: variable "a" has no value; set it with --var a=VALUE or in the run's parameters`},

@@ -30,7 +30,7 @@ func render(t *testing.T, template string, params map[string]string) (*configs.S
 		t.Fatal(problems)
 	}
 	doc, _ := configs.Normalise(tree)
-	var sql *yaml.Node = configs.Member(doc.Root, "sql")
+	sql := configs.Member(doc.Root, "sql")
 	statement, _, problems := configs.NewScope(doc, environment(params)).SQL(sql, "sql")
 	return statement, problems
 }

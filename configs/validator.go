@@ -140,7 +140,7 @@ func defaultsOf(p Processor) any {
 func typeErrorPlace(r *Resolved, err error) (*yaml.Node, string) {
 	var typed *json.UnmarshalTypeError
 	if errors.As(err, &typed) && typed.Field != "" {
-		n, _ := descend(r.Root, typed.Field)
+		n := descend(r.Root, typed.Field)
 		return n, join(r.path, typed.Field)
 	}
 	return r.Root, r.path
@@ -165,7 +165,7 @@ func ruleProblems(doc *Canonical, r *Resolved, err error) Problems {
 	if !errors.As(err, &field) {
 		return Problems{{File: doc.File.Name, Line: r.Root.Line, Col: r.Root.Column, Path: r.path, Message: err.Error()}}
 	}
-	n, _ := descend(r.Root, field.FieldPath())
+	n := descend(r.Root, field.FieldPath())
 	message := field.Error()
 	if rest, ok := strings.CutPrefix(message, field.FieldPath()+": "); ok {
 		message = rest

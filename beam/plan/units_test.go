@@ -153,7 +153,9 @@ func TestProblemsOfTheSQLCheckPointIntoTheDocument(t *testing.T) {
 func BenchmarkValidateWarm(b *testing.B) {
 	f, _ := catalog(b).Find("openai", "cost", "usage_cost")
 	p := planner(b)
-	p.Validate(context.Background(), f)
+	if problems := p.Validate(context.Background(), f); len(problems) > 0 {
+		b.Fatal(problems)
+	}
 	for b.Loop() {
 		if problems := p.Validate(context.Background(), f); len(problems) > 0 {
 			b.Fatal(problems)

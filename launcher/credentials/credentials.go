@@ -188,8 +188,10 @@ func (s *Store) resolve(ctx context.Context, org, provider string, statuses ...S
 	var r row
 	switch err := it.Next(&r); {
 	case errors.Is(err, iterator.Done):
-		return Secret{}, &launcher.Error{Code: launcher.CodeNotConfigured,
-			Message: fmt.Sprintf("organisation %s has no valid credential for %s: set up the integration first", org, names[0])}
+		return Secret{}, &launcher.Error{
+			Code:    launcher.CodeNotConfigured,
+			Message: fmt.Sprintf("organisation %s has no valid credential for %s: set up the integration first", org, names[0]),
+		}
 	case err != nil:
 		return Secret{}, fmt.Errorf("reading credential of %s for %s: %w", names[0], org, err)
 	}
@@ -214,8 +216,10 @@ func (s *Store) open(ctx context.Context, org string, r row) (Secret, error) {
 	}
 	sealed, err := s.box.seal(ctx, secret, aad)
 	if err == nil {
-		err = s.exec(ctx, "reencrypt.sql", map[string]any{"org": org, "credential_id": r.CredentialID,
-			"encrypted_credential": sealed, "previous": r.Sealed, "now": s.cfg.Clock().UTC()})
+		err = s.exec(ctx, "reencrypt.sql", map[string]any{
+			"org": org, "credential_id": r.CredentialID,
+			"encrypted_credential": sealed, "previous": r.Sealed, "now": s.cfg.Clock().UTC(),
+		})
 	}
 	if err != nil {
 		s.cfg.Log.WarnContext(ctx, "credential stays encrypted without authenticated data until its next use",
@@ -262,8 +266,10 @@ func (s *Store) SetStatus(ctx context.Context, org, provider string, outcome Val
 	if outcome.Status != Valid && outcome.Status != Invalid {
 		return invalid("validation status %q is none of %s, %s", outcome.Status, Valid, Invalid)
 	}
-	err = s.exec(ctx, "set_status.sql", map[string]any{"org": org, "providers": names, "now": s.cfg.Clock().UTC(),
-		"validation_status": string(outcome.Status), "last_error": nullable(outcome.LastError)})
+	err = s.exec(ctx, "set_status.sql", map[string]any{
+		"org": org, "providers": names, "now": s.cfg.Clock().UTC(),
+		"validation_status": string(outcome.Status), "last_error": nullable(outcome.LastError),
+	})
 	if err != nil {
 		return fmt.Errorf("recording validation of %s for %s: %w", names[0], org, err)
 	}

@@ -20,8 +20,10 @@ type infoRow struct {
 }
 
 func (r infoRow) info() Info {
-	i := Info{ID: r.CredentialID, Provider: r.Provider, Name: r.Name.StringVal, Type: Type(r.Type), Status: Status(r.Status),
-		LastError: r.LastError.StringVal, Created: r.Created.UTC()}
+	i := Info{
+		ID: r.CredentialID, Provider: r.Provider, Name: r.Name.StringVal, Type: Type(r.Type), Status: Status(r.Status),
+		LastError: r.LastError.StringVal, Created: r.Created.UTC(),
+	}
 	if r.LastValidated.Valid {
 		i.LastValidated = r.LastValidated.Timestamp.UTC()
 	}

@@ -113,8 +113,10 @@ func keys(t *testing.T) *kmsapi.KeyManagementClient {
 }
 
 func openAI(org, secret string) credentials.Credential {
-	return credentials.Credential{Org: org, Provider: "openai", Name: "OpenAI API Key", Type: credentials.APIKey,
-		Secret: credentials.NewSecret(secret), Status: credentials.Valid}
+	return credentials.Credential{
+		Org: org, Provider: "openai", Name: "OpenAI API Key", Type: credentials.APIKey,
+		Secret: credentials.NewSecret(secret), Status: credentials.Valid,
+	}
 }
 
 func (c *cloud) set(t *testing.T, cred credentials.Credential) string {
@@ -269,8 +271,10 @@ func TestListShowsWhatIsActiveByProvider(t *testing.T) {
 		t.Fatalf("an empty table lists %v, %v", infos, err)
 	}
 	created := c.now
-	gcp := credentials.Credential{Org: "acme", Provider: "gcp", Type: credentials.ServiceAccountJSON, Status: credentials.Pending,
-		Secret: credentials.NewSecret(`{"private_key":"` + canary + `"}`), Metadata: json.RawMessage(`{"project_id":"p-9"}`)}
+	gcp := credentials.Credential{
+		Org: "acme", Provider: "gcp", Type: credentials.ServiceAccountJSON, Status: credentials.Pending,
+		Secret: credentials.NewSecret(`{"private_key":"` + canary + `"}`), Metadata: json.RawMessage(`{"project_id":"p-9"}`),
+	}
 	id := c.set(t, gcp)
 	c.set(t, openAI("acme", canary))
 	c.set(t, openAI("other", canary))

@@ -63,8 +63,10 @@ func exit(err error) {
 }
 
 func serveOptions(dir string, idle time.Duration) daemon.ServeOptions {
-	return daemon.ServeOptions{Dir: dir, Idle: idle, Keys: []string{keyName},
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	return daemon.ServeOptions{
+		Dir: dir, Idle: idle, Keys: []string{keyName},
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
 }
 
 func ensureOptions(dir string, idle time.Duration) daemon.EnsureOptions {
@@ -80,7 +82,7 @@ func dataDir(t testing.TB) string {
 		eventually(t, "no server is left", func() bool {
 			pid, err := daemon.PID(dir)
 			if err == nil && pid != os.Getpid() && alive(pid) {
-				syscall.Kill(pid, syscall.SIGKILL)
+				_ = syscall.Kill(pid, syscall.SIGKILL)
 				return false
 			}
 			_, err = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)

@@ -95,8 +95,10 @@ func TestOfficialClientCreatesKeysAndRoundTripsASecret(t *testing.T) {
 	if _, err := c.CreateKeyRing(ctx, &kmspb.CreateKeyRingRequest{Parent: location, KeyRingId: "ring"}); err != nil {
 		t.Fatal(err)
 	}
-	create := &kmspb.CreateCryptoKeyRequest{Parent: ring, CryptoKeyId: "a",
-		CryptoKey: &kmspb.CryptoKey{Purpose: kmspb.CryptoKey_ENCRYPT_DECRYPT, Labels: map[string]string{"team": "x"}}}
+	create := &kmspb.CreateCryptoKeyRequest{
+		Parent: ring, CryptoKeyId: "a",
+		CryptoKey: &kmspb.CryptoKey{Purpose: kmspb.CryptoKey_ENCRYPT_DECRYPT, Labels: map[string]string{"team": "x"}},
+	}
 	k, err := c.CreateCryptoKey(ctx, create)
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +112,10 @@ func TestOfficialClientCreatesKeysAndRoundTripsASecret(t *testing.T) {
 	wantStatus(t, err, codes.AlreadyExists, "KeyRing "+ring+" already exists.")
 
 	plain, aad := []byte("s3cret"), []byte("aad")
-	enc, err := c.Encrypt(ctx, &kmspb.EncryptRequest{Name: keyA, Plaintext: plain, PlaintextCrc32C: crc(plain),
-		AdditionalAuthenticatedData: aad, AdditionalAuthenticatedDataCrc32C: crc(aad)})
+	enc, err := c.Encrypt(ctx, &kmspb.EncryptRequest{
+		Name: keyA, Plaintext: plain, PlaintextCrc32C: crc(plain),
+		AdditionalAuthenticatedData: aad, AdditionalAuthenticatedDataCrc32C: crc(aad),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +128,10 @@ func TestOfficialClientCreatesKeysAndRoundTripsASecret(t *testing.T) {
 	if bytes.Contains(enc.Ciphertext, plain) {
 		t.Error("the ciphertext holds the plaintext")
 	}
-	dec, err := c.Decrypt(ctx, &kmspb.DecryptRequest{Name: keyA, Ciphertext: enc.Ciphertext, CiphertextCrc32C: crc(enc.Ciphertext),
-		AdditionalAuthenticatedData: aad, AdditionalAuthenticatedDataCrc32C: crc(aad)})
+	dec, err := c.Decrypt(ctx, &kmspb.DecryptRequest{
+		Name: keyA, Ciphertext: enc.Ciphertext, CiphertextCrc32C: crc(enc.Ciphertext),
+		AdditionalAuthenticatedData: aad, AdditionalAuthenticatedDataCrc32C: crc(aad),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +201,10 @@ func TestUnknownNamesAreNotFoundAndMalformedOnesInvalid(t *testing.T) {
 		_, err := c.Encrypt(ctx, &kmspb.EncryptRequest{Name: tc.name, Plaintext: []byte("x")})
 		wantStatus(t, err, tc.code, "")
 	}
-	_, err := c.CreateCryptoKey(ctx, &kmspb.CreateCryptoKeyRequest{Parent: location + "/keyRings/none", CryptoKeyId: "a",
-		CryptoKey: &kmspb.CryptoKey{Purpose: kmspb.CryptoKey_ENCRYPT_DECRYPT}})
+	_, err := c.CreateCryptoKey(ctx, &kmspb.CreateCryptoKeyRequest{
+		Parent: location + "/keyRings/none", CryptoKeyId: "a",
+		CryptoKey: &kmspb.CryptoKey{Purpose: kmspb.CryptoKey_ENCRYPT_DECRYPT},
+	})
 	wantStatus(t, err, codes.NotFound, "KeyRing")
 	if err := s.EnsureKey("not-a-key"); err == nil {
 		t.Error("EnsureKey accepted a malformed name")
@@ -233,7 +241,8 @@ func TestOldVersionsDecryptAfterRotation(t *testing.T) {
 func setState(t testing.TB, c *kmsapi.KeyManagementClient, name string, st kmspb.CryptoKeyVersion_CryptoKeyVersionState) error {
 	t.Helper()
 	_, err := c.UpdateCryptoKeyVersion(t.Context(), &kmspb.UpdateCryptoKeyVersionRequest{
-		CryptoKeyVersion: &kmspb.CryptoKeyVersion{Name: name, State: st}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"state"}}})
+		CryptoKeyVersion: &kmspb.CryptoKeyVersion{Name: name, State: st}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"state"}},
+	})
 	return err
 }
 
@@ -358,8 +367,10 @@ func TestUnusableKeyFilesAreRefused(t *testing.T) {
 		"newer format":   {`{"format_version":2}`, "format version 2", 0o600},
 		"no format":      {`{}`, "format version 0", 0o600},
 		"readable":       {`{"format_version":1}`, "other users", 0o644},
-		"short key": {`{"format_version":1,"keys":{"k":{"versions":[{"fingerprint":"AAAAAAAAAAA=","key_material":"c2hvcnQtY2FuYXJ5"}]}}}`,
-			"damaged", 0o600},
+		"short key": {
+			`{"format_version":1,"keys":{"k":{"versions":[{"fingerprint":"AAAAAAAAAAA=","key_material":"c2hvcnQtY2FuYXJ5"}]}}}`,
+			"damaged", 0o600,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "kms.json")
@@ -419,10 +430,14 @@ func TestUnsupportedRequestsAreNamed(t *testing.T) {
 	wantStatus(t, err, codes.Unimplemented, "MacSign")
 	for text, k := range map[string]*kmspb.CryptoKey{
 		"ASYMMETRIC_SIGN": {Purpose: kmspb.CryptoKey_ASYMMETRIC_SIGN},
-		"HSM": {Purpose: kmspb.CryptoKey_ENCRYPT_DECRYPT,
-			VersionTemplate: &kmspb.CryptoKeyVersionTemplate{ProtectionLevel: kmspb.ProtectionLevel_HSM}},
-		"rotation": {Purpose: kmspb.CryptoKey_ENCRYPT_DECRYPT,
-			RotationSchedule: &kmspb.CryptoKey_RotationPeriod{RotationPeriod: durationpb.New(48 * time.Hour)}},
+		"HSM": {
+			Purpose:         kmspb.CryptoKey_ENCRYPT_DECRYPT,
+			VersionTemplate: &kmspb.CryptoKeyVersionTemplate{ProtectionLevel: kmspb.ProtectionLevel_HSM},
+		},
+		"rotation": {
+			Purpose:          kmspb.CryptoKey_ENCRYPT_DECRYPT,
+			RotationSchedule: &kmspb.CryptoKey_RotationPeriod{RotationPeriod: durationpb.New(48 * time.Hour)},
+		},
 	} {
 		_, err := c.CreateCryptoKey(ctx, &kmspb.CreateCryptoKeyRequest{Parent: ring, CryptoKeyId: "n", CryptoKey: k})
 		wantStatus(t, err, codes.Unimplemented, text)

@@ -250,9 +250,14 @@ func TestTierIsReadFromBatchAndServiceTier(t *testing.T) {
 		tier  string
 		want  pricing.Tier
 	}{
-		{false, "", pricing.Standard}, {false, "default", pricing.Standard}, {false, "auto", pricing.Standard},
-		{true, "default", pricing.Batch}, {true, "", pricing.Batch}, {false, "flex", pricing.Flex},
-		{false, "priority", pricing.Priority}, {false, "fast", pricing.Priority},
+		{false, "", pricing.Standard},
+		{false, "default", pricing.Standard},
+		{false, "auto", pricing.Standard},
+		{true, "default", pricing.Batch},
+		{true, "", pricing.Batch},
+		{false, "flex", pricing.Flex},
+		{false, "priority", pricing.Priority},
+		{false, "fast", pricing.Priority},
 	} {
 		if got, err := pricing.OpenAITier(c.batch, c.tier); err != nil || got != c.want {
 			t.Errorf("batch %t, tier %q: got %s, %v", c.batch, c.tier, got, err)

@@ -88,11 +88,15 @@ type openAILeaf struct {
 }
 
 var openAILeaves = [10]openAILeaf{
-	{pricing.Input, "uncached_input", inInput}, {pricing.CachedInput, "cached_input", inCached},
+	{pricing.Input, "uncached_input", inInput},
+	{pricing.CachedInput, "cached_input", inCached},
 	{pricing.CacheWrite, "cache_write", inCacheWrite},
-	{pricing.InputAudio, "audio_input", inInputAudio}, {pricing.CachedAudio, "cached_audio_input", inCachedAudio},
-	{pricing.InputImage, "image_input", inInputImage}, {pricing.CachedImage, "cached_image_input", inCachedImage},
-	{pricing.Output, "text_output", inOutput}, {pricing.OutputAudio, "audio_output", inOutputAudio},
+	{pricing.InputAudio, "audio_input", inInputAudio},
+	{pricing.CachedAudio, "cached_audio_input", inCachedAudio},
+	{pricing.InputImage, "image_input", inInputImage},
+	{pricing.CachedImage, "cached_image_input", inCachedImage},
+	{pricing.Output, "text_output", inOutput},
+	{pricing.OutputAudio, "audio_output", inOutputAudio},
 	{pricing.OutputImage, "image_output", inOutputImage},
 }
 
@@ -156,10 +160,16 @@ func (l *openAILayout) read(r row.Row) (usage, error) {
 		to              *int64
 		column, instead int
 	}{
-		{&t.Input, inInput, inContext}, {&t.Output, inOutput, inGenerated},
-		{&t.Cached, inCached, -1}, {&t.CacheWrite, inCacheWrite, -1},
-		{&t.InputAudio, inInputAudio, -1}, {&t.CachedAudio, inCachedAudio, -1}, {&t.OutputAudio, inOutputAudio, -1},
-		{&t.InputImage, inInputImage, -1}, {&t.CachedImage, inCachedImage, -1}, {&t.OutputImage, inOutputImage, -1},
+		{&t.Input, inInput, inContext},
+		{&t.Output, inOutput, inGenerated},
+		{&t.Cached, inCached, -1},
+		{&t.CacheWrite, inCacheWrite, -1},
+		{&t.InputAudio, inInputAudio, -1},
+		{&t.CachedAudio, inCachedAudio, -1},
+		{&t.OutputAudio, inOutputAudio, -1},
+		{&t.InputImage, inInputImage, -1},
+		{&t.CachedImage, inCachedImage, -1},
+		{&t.OutputImage, inOutputImage, -1},
 	} {
 		*m.to, u.known[m.column] = l.cell(r, m.column).AsInt64()
 		if !u.known[m.column] && m.instead >= 0 {

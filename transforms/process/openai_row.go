@@ -86,7 +86,7 @@ func (p *openAIPricer) row(r row.Row) (out row.Row, priced bool, err error) {
 		return row.Row{}, false, err
 	}
 	var made madeCells
-	p.describe(&made, r, &u)
+	p.describe(&made, r)
 	leaves, err := u.tokens.Leaves()
 	if err != nil {
 		return row.Row{}, false, &rowError{codeInvalid, err.Error()}
@@ -106,7 +106,7 @@ func (p *openAIPricer) row(r row.Row) (out row.Row, priced bool, err error) {
 	return out, reason == "", err
 }
 
-func (p *openAIPricer) describe(made *madeCells, r row.Row, u *usage) {
+func (p *openAIPricer) describe(made *madeCells, r row.Row) {
 	made[outOrg], made[outProvider] = p.layout.cell(r, inOrg), p.layout.cell(r, inProvider)
 	if !p.org.IsNull() {
 		made[outOrg] = p.org

@@ -1,8 +1,6 @@
 package source
 
 import (
-	"encoding/json"
-
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/cloudact/convergence/transforms/registry"
@@ -44,7 +42,7 @@ func buildAPI(s beam.Scope, _ beam.PCollection, step registry.Step[APIConfig]) (
 func (c APIConfig) request() request {
 	return request{
 		Target: c.URL, Method: orElse(c.Method, apiDefaults.Method), Params: c.Params, Headers: c.Headers,
-		Body: json.RawMessage(c.Body),
+		Body: c.Body,
 	}
 }
 

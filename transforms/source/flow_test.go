@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -219,8 +220,8 @@ func TestConfigsAreRefusedWithTheKeyThatIsWrong(t *testing.T) {
 		if err := json.Unmarshal([]byte(c.config), config); err != nil {
 			t.Fatal(err)
 		}
-		err, ok := config.(registry.Validator).Validate().(*registry.FieldError)
-		if !ok || err.Path != c.path {
+		var err *registry.FieldError
+		if invalid := config.(registry.Validator).Validate(); !errors.As(invalid, &err) || err.Path != c.path {
 			t.Errorf("%s %s: %v, want an error at %s", c.processor, c.config, err, c.path)
 		}
 	}

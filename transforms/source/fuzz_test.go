@@ -21,12 +21,20 @@ func FuzzAnswers(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	schema := row.Schema{
-		{Name: "id", Type: row.TypeInt64, Required: true}, {Name: "s", Type: row.TypeString}, {Name: "n", Type: row.TypeNumeric},
-		{Name: "at", Type: row.TypeTimestamp}, {Name: "raw", Type: row.TypeString}, {Name: "day", Type: row.TypeDate},
+		{Name: "id", Type: row.TypeInt64, Required: true},
+		{Name: "s", Type: row.TypeString},
+		{Name: "n", Type: row.TypeNumeric},
+		{Name: "at", Type: row.TypeTimestamp},
+		{Name: "raw", Type: row.TypeString},
+		{Name: "day", Type: row.TypeDate},
 	}
 	columns := []column{
-		{From: fromRecord, Member: "id"}, {From: fromRecord, Member: "s"}, {From: fromRecord, Member: "n"},
-		{From: fromRecord, Member: "at"}, {From: fromText}, {From: fromParent, Member: "start_time"},
+		{From: fromRecord, Member: "id"},
+		{From: fromRecord, Member: "s"},
+		{From: fromRecord, Member: "n"},
+		{From: fromRecord, Member: "at"},
+		{From: fromText},
+		{From: fromParent, Member: "start_time"},
 	}
 	r, err := newReader(schema, layout{Records: "data.results", Columns: columns})
 	if err != nil {

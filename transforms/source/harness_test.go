@@ -117,8 +117,10 @@ func (j job) columns(t testing.TB) row.Schema {
 		return shippedSchema(t, ref)
 	}
 	schema := row.Schema{
-		{Name: "org_slug", Type: row.TypeString, Required: true}, {Name: "usage_date", Type: row.TypeDate},
-		{Name: "raw_data", Type: row.TypeString}, {Name: "extracted_at", Type: row.TypeTimestamp},
+		{Name: "org_slug", Type: row.TypeString, Required: true},
+		{Name: "usage_date", Type: row.TypeDate},
+		{Name: "raw_data", Type: row.TypeString},
+		{Name: "extracted_at", Type: row.TypeTimestamp},
 	}
 	config := j.readConfig(t, processor).(*source.APIConfig)
 	for _, name := range slices.Sorted(maps.Keys(config.Transform.AddFields)) {
@@ -150,6 +152,7 @@ func (j job) readConfig(t testing.TB, processor *registry.Processor) any {
 // onPage has the sink of the test's next run call back with each page before it takes
 // the following one.
 func onPage(t testing.TB, call func(row.Page)) {
+	t.Helper()
 	collected.Lock()
 	defer collected.Unlock()
 	collected.onPage[t.Name()] = call

@@ -131,7 +131,8 @@ func (w *walker) value(level int, active []*probe) error {
 	if len(active) == 0 {
 		return w.d.SkipValue()
 	}
-	start, count := int64(-1), 0
+	var start int64
+	count := 0
 	switch w.d.PeekKind() {
 	case '{', '[':
 		opening, err := w.d.ReadToken()

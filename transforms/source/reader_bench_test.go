@@ -11,10 +11,18 @@ import (
 )
 
 var benchSchema = row.Schema{
-	{Name: "org_slug", Type: row.TypeString, Required: true}, {Name: "id", Type: row.TypeString}, {Name: "project_id", Type: row.TypeString},
-	{Name: "api_key_id", Type: row.TypeString}, {Name: "model", Type: row.TypeString}, {Name: "input_tokens", Type: row.TypeInt64},
-	{Name: "output_tokens", Type: row.TypeInt64}, {Name: "input_cached_tokens", Type: row.TypeInt64}, {Name: "num_model_requests", Type: row.TypeInt64},
-	{Name: "amount", Type: row.TypeNumeric}, {Name: "batch", Type: row.TypeBool}, {Name: "service_tier", Type: row.TypeString},
+	{Name: "org_slug", Type: row.TypeString, Required: true},
+	{Name: "id", Type: row.TypeString},
+	{Name: "project_id", Type: row.TypeString},
+	{Name: "api_key_id", Type: row.TypeString},
+	{Name: "model", Type: row.TypeString},
+	{Name: "input_tokens", Type: row.TypeInt64},
+	{Name: "output_tokens", Type: row.TypeInt64},
+	{Name: "input_cached_tokens", Type: row.TypeInt64},
+	{Name: "num_model_requests", Type: row.TypeInt64},
+	{Name: "amount", Type: row.TypeNumeric},
+	{Name: "batch", Type: row.TypeBool},
+	{Name: "service_tier", Type: row.TypeString},
 	{Name: "raw_data", Type: row.TypeString},
 }
 

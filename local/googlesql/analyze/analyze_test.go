@@ -17,8 +17,11 @@ func (oneTable) Table(_ context.Context, project, dataset, name string) (*analyz
 		return nil, analyze.ErrTableNotFound
 	}
 	return &analyze.Table{Project: project, Dataset: dataset, Name: name, Columns: []analyze.Column{
-		{Name: "id", Type: "INT64"}, {Name: "day", Type: "DATE"}, {Name: "amount", Type: "NUMERIC"},
-		{Name: "tags", Type: "ARRAY<STRUCT<k STRING, v INT64>>"}, {Name: "_PARTITIONDATE", Type: "DATE", Pseudo: true},
+		{Name: "id", Type: "INT64"},
+		{Name: "day", Type: "DATE"},
+		{Name: "amount", Type: "NUMERIC"},
+		{Name: "tags", Type: "ARRAY<STRUCT<k STRING, v INT64>>"},
+		{Name: "_PARTITIONDATE", Type: "DATE", Pseudo: true},
 	}}, nil
 }
 

@@ -4,8 +4,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 // call is one call of a function, its arguments already translated.
@@ -92,8 +93,9 @@ func (c *call) enum(i int) string {
 	return strings.Trim(c.args[i], "'")
 }
 
-// constText is a string argument that is a constant; ok is false otherwise.
-func (c *call) constText(i int) (text string, ok bool) {
+// constText is the second argument if it is a constant string; ok is false otherwise.
+func (c *call) constText() (text string, ok bool) {
+	const i = 1
 	lit, isLit := c.nodes[i].(*googlesql.ResolvedLiteral)
 	if !isLit || c.types[i].Name != "STRING" {
 		return "", false
@@ -143,21 +145,6 @@ func byType(rules map[string]string) rule {
 
 // strings only: the DuckDB function does not take BLOBs.
 func textOnly(text string) rule { return byType(map[string]string{"STRING": text}) }
-
-// alternatives tries rules in order; nil-returning ones give way.
-func byShape(shapes map[string]string) rule {
-	return func(c *call) string {
-		names := make([]string, len(c.types))
-		for i, typ := range c.types {
-			names[i] = typ.Name
-		}
-		text, ok := shapes[strings.Join(names, " ")]
-		if !ok {
-			return c.bad()
-		}
-		return template(text)(c)
-	}
-}
 
 // floats takes functions that exist for FLOAT64 alone.
 func floats(text string) rule { return byType(map[string]string{"FLOAT64": text}) }

@@ -3,8 +3,9 @@ package translate
 import (
 	"fmt"
 
-	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 func (t *translator) castNode(n *googlesql.ResolvedCast) string {

@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duckdb/duckdb-go/v2"
+
 	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/cloudact/convergence/local/googlesql/translate"
-	"github.com/duckdb/duckdb-go/v2"
 )
 
 // testDB is a DuckDB in memory behind the analysis and the translation: the

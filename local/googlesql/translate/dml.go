@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 // updateOnce is the service's text for two source rows for one target row.
 const updateOnce = "UPDATE/MERGE must match at most one source row for each target row"
+
+// targetAlias names the target in the DuckDB statement.
+const targetAlias = "t"
 
 // target is the table a DML statement changes.
 type target struct {
@@ -27,14 +31,14 @@ func (t *translator) target() target {
 }
 
 // bindTarget makes the columns of the target's scan readable as columns of
-// the alias.
-func (t *translator) bindTarget(scan *googlesql.ResolvedTableScan, table *analyze.Table, alias string) map[int32]string {
+// targetAlias.
+func (t *translator) bindTarget(scan *googlesql.ResolvedTableScan, table *analyze.Table) map[int32]string {
 	names := map[int32]string{}
 	indexes := get(scan.ColumnIndexList())
 	for i, c := range get(scan.ColumnList()) {
 		id, name := get(c.ColumnId()), table.Columns[indexes[i]].Name
 		names[id] = name
-		t.bound[id] = alias + "." + quoteIdent(name)
+		t.bound[id] = targetAlias + "." + quoteIdent(name)
 	}
 	return names
 }
@@ -105,7 +109,7 @@ func (t *translator) dmlValue(v *googlesql.ResolvedDMLValue) string {
 func (t *translator) deleteRows(q *Query, n *googlesql.ResolvedDeleteStmt) {
 	t.noReturning(n, get(n.Returning()), get(n.AssertRowsModified()))
 	to := t.target()
-	t.bindTarget(get(n.TableScan()), to.table, "t")
+	t.bindTarget(get(n.TableScan()), to.table)
 	q.SQL = "DELETE FROM " + to.relation + " AS t WHERE " + t.expr(get(n.WhereExpr()))
 }
 
@@ -121,7 +125,7 @@ func (t *translator) truncate(q *Query, n *googlesql.ResolvedTruncateStmt) {
 func (t *translator) update(q *Query, n *googlesql.ResolvedUpdateStmt) {
 	t.noReturning(n, get(n.Returning()), get(n.AssertRowsModified()))
 	to := t.target()
-	names := t.bindTarget(get(n.TableScan()), to.table, "t")
+	names := t.bindTarget(get(n.TableScan()), to.table)
 	q.SQL = "UPDATE " + to.relation + " AS t SET " + t.assignments(get(n.UpdateItemList()), names)
 	if from := get(n.FromScan()); from != nil {
 		q.SQL += " FROM " + t.scan(from).sub()
@@ -134,7 +138,7 @@ func (t *translator) update(q *Query, n *googlesql.ResolvedUpdateStmt) {
 // because its parameters are numbered for itself.
 func (t *translator) updateCheck(n *googlesql.ResolvedUpdateStmt, to target) Check {
 	own := newTranslator(t.st, t.namer)
-	own.bindTarget(get(n.TableScan()), to.table, "t")
+	own.bindTarget(get(n.TableScan()), to.table)
 	sql := fmt.Sprintf("SELECT 1 FROM %s AS t JOIN %s ON %s GROUP BY t.rowid HAVING count(*) > 1 LIMIT 1",
 		to.relation, own.scan(get(n.FromScan())).sub(), own.expr(get(n.WhereExpr())))
 	return Check{SQL: sql, Params: own.params.used, Message: updateOnce}
@@ -155,7 +159,7 @@ func (t *translator) assignments(items []*googlesql.ResolvedUpdateItem, names ma
 
 func (t *translator) merge(q *Query, n *googlesql.ResolvedMergeStmt) {
 	to := t.target()
-	names := t.bindTarget(get(n.TableScan()), to.table, "t")
+	names := t.bindTarget(get(n.TableScan()), to.table)
 	source, on := t.scan(get(n.FromScan())).sub(), t.expr(get(n.MergeExpr()))
 	var clauses []string
 	for _, w := range get(n.WhenClauseList()) {
@@ -169,7 +173,7 @@ func (t *translator) merge(q *Query, n *googlesql.ResolvedMergeStmt) {
 // change. It is translated anew because its parameters are numbered for itself.
 func (t *translator) mergeCheck(q *Query, n *googlesql.ResolvedMergeStmt, to target) {
 	own := newTranslator(t.st, t.namer)
-	own.bindTarget(get(n.TableScan()), to.table, "t")
+	own.bindTarget(get(n.TableScan()), to.table)
 	source, on := own.scan(get(n.FromScan())).sub(), own.expr(get(n.MergeExpr()))
 	var changed []string
 	for _, w := range get(n.WhenClauseList()) {

@@ -42,7 +42,7 @@ func (c *call) jsonSource() (document, path string) {
 	if len(c.args) == 1 {
 		return document, path
 	}
-	text, ok := c.constText(1)
+	text, ok := c.constText()
 	if !ok {
 		c.t.unsupported(c.node, strings.ToUpper(c.name)+" with a path that is not a constant")
 	}
@@ -142,7 +142,7 @@ func jsonScalarArray(c *call) string {
 
 func parseJSON(c *call) string {
 	if len(c.args) > 1 {
-		if mode, ok := c.constText(1); !ok || mode != "exact" {
+		if mode, ok := c.constText(); !ok || mode != "exact" {
 			return c.bad()
 		}
 	}
@@ -153,7 +153,7 @@ func jsonSubscript(c *call) string {
 	if c.types[0].Name != "JSON" {
 		return c.bad()
 	}
-	if key, ok := c.constText(1); ok && !strings.ContainsAny(key, `"\`) {
+	if key, ok := c.constText(); ok && !strings.ContainsAny(key, `"\`) {
 		return "json_extract(" + c.args[0] + ", " + quoteText("$."+jsonKey(key)) + ")"
 	}
 	if c.types[1].Name == "INT64" {

@@ -71,7 +71,7 @@ func regexpExtract(c *call) string {
 
 // regexpExtractAll needs to know whether the pattern has a group.
 func regexpExtractAll(c *call) string {
-	pattern, ok := c.constText(1)
+	pattern, ok := c.constText()
 	if c.types[0].Name != "STRING" || !ok {
 		return c.bad()
 	}

@@ -5,8 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 // literal is a constant with its DuckDB type spelled out: DuckDB would take a

@@ -3,8 +3,9 @@ package translate
 import (
 	"strings"
 
-	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 var operatorRules = map[string]rule{

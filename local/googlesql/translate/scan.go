@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/cloudact/convergence/local/googlesql/analyze"
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 // scan translates a scan into a relation that offers its columns.
