@@ -50,7 +50,11 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 	steps := slices.Clone(planned.Steps)
 	slices.SortFunc(steps, func(a, b *plan.Step) int { return a.Index - b.Index })
 	for _, s := range steps {
-		out.Steps = append(out.Steps, launcher.Step{ID: s.ID, Type: s.Type, Table: s.Destination.Table})
+		step := launcher.Step{ID: s.ID, Type: s.Type}
+		if s.Destination.Table != "" { // named as results name it
+			step.Table = planned.Dataset + "." + s.Destination.Table
+		}
+		out.Steps = append(out.Steps, step)
 		for _, u := range s.Units {
 			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Hash: label(s.ConfigHash)})
 		}

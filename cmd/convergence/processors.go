@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
 
 	"github.com/cloudact/convergence/beam/compile"
 	"github.com/cloudact/convergence/transforms/registry"
@@ -90,11 +92,18 @@ func (a *app) showProcessor(p *registry.Processor, format string) error {
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row{"key", "type", "meaning"})
 	appendKeys(t, "", root)
+	shown, err := examplesOf(p)
+	if err != nil {
+		return err
+	}
 	switch format {
 	case formatMarkdown:
 		fmt.Fprintf(a.out, "## %s\n\n%s\n\n%s\n", p.Name, p.Summary, t.RenderMarkdown())
+		if shown != "" {
+			fmt.Fprintf(a.out, "\n```yaml\n%s```\n", shown)
+		}
 	case formatText:
-		fmt.Fprintf(a.out, "%s (%s)\n%s\n%s\n", p.Name, p.Kind, p.Summary, t.Render())
+		fmt.Fprintf(a.out, "%s (%s)\n%s\n%s\n%s", p.Name, p.Kind, p.Summary, t.Render(), shown)
 	default:
 		return usageError{fmt.Errorf("--format is %q; it must be text, md or jsonschema", format)}
 	}
@@ -110,7 +119,7 @@ func appendKeys(t table.Writer, prefix string, n schemaNode) {
 		}
 		meaning := child.Description
 		if len(child.Enum) > 0 {
-			meaning = strings.TrimSpace(fmt.Sprintf("%s One of %v.", meaning, child.Enum))
+			meaning = sentence(meaning) + fmt.Sprintf("One of %s.", oneOf(child.Enum))
 		}
 		t.AppendRow(table.Row{prefix + key, kind, meaning})
 		appendKeys(t, prefix+key+".", child)
@@ -118,4 +127,86 @@ func appendKeys(t table.Writer, prefix string, n schemaNode) {
 			appendKeys(t, prefix+key+"[].", *child.Items)
 		}
 	}
+}
+
+// sentence ends a text with a full stop and a space, if there is one.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.TrimSuffix(text, ".") + ". "
+}
+
+func oneOf(values []any) string {
+	parts := make([]string, len(values))
+	for i, v := range values {
+		parts[i] = fmt.Sprint(v)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// example is what a processor's example file says that a reader of the docs needs; the
+// rest of it is the test.
+type example struct {
+	Name   string    `yaml:"name"`
+	Config yaml.Node `yaml:"config"`
+	Error  string    `yaml:"error"`
+	Want   yaml.Node `yaml:"want"`
+}
+
+// teaches reports whether the example shows how to use a processor, not how it fails.
+func (e example) teaches() bool {
+	if e.Error != "" || len(e.Config.Content) == 0 {
+		return false
+	}
+	for i := 0; e.Want.Kind == yaml.MappingNode && i < len(e.Want.Content); i += 2 {
+		if key := e.Want.Content[i].Value; key == "failure" || key == "rejects" {
+			return false
+		}
+	}
+	return true
+}
+
+// unfold makes a node print one key a line, whatever its author chose.
+func unfold(n *yaml.Node) {
+	n.Style &^= yaml.FlowStyle
+	for _, child := range n.Content {
+		unfold(child)
+	}
+}
+
+// examplesOf prints the configs of a processor's examples that are no mistakes.
+func examplesOf(p *registry.Processor) (string, error) {
+	if p.Examples == nil {
+		return "", nil
+	}
+	name := "testdata/" + p.Name + ".yaml"
+	text, err := fs.ReadFile(p.Examples, name)
+	if err != nil {
+		return "", fmt.Errorf("read examples of %s: %w", p.Name, err)
+	}
+	var all struct {
+		Examples []example `yaml:"examples"`
+	}
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		if err := yaml.Unmarshal(text, &all.Examples); err != nil {
+			return "", fmt.Errorf("read examples of %s: %w", p.Name, err)
+		}
+	}
+	var b strings.Builder
+	for _, e := range all.Examples {
+		if !e.teaches() {
+			continue
+		}
+		unfold(&e.Config)
+		config, err := yaml.Marshal(&e.Config)
+		if err != nil {
+			return "", fmt.Errorf("print example %q of %s: %w", e.Name, p.Name, err)
+		}
+		fmt.Fprintf(&b, "# %s\nconfig:\n", e.Name)
+		for line := range strings.Lines(string(config)) {
+			b.WriteString("  " + line)
+		}
+	}
+	return b.String(), nil
 }

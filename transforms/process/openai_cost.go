@@ -18,6 +18,7 @@ func init() {
 	registry.RegisterProcess(registry.Spec{
 		Name:     "openai.cost",
 		Summary:  "Prices OpenAI usage rows by model, usage date and service tier; rows without a price are UNPRICED, never 0.",
+		Examples: examples,
 		Provider: openAI,
 		Output: registry.Output{
 			SchemaRef: "openai/cost/openai_cost_daily", Table: "openai_cost_daily",

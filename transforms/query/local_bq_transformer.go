@@ -28,8 +28,9 @@ func (c *LocalBQTransformer) Validate() error {
 
 func init() {
 	registry.RegisterQuery(registry.Spec{
-		Name:    "generic.local_bq_transformer",
-		Summary: "Fills a table with the result of a SQL template over the organization's dataset.",
-		Output:  registry.Output{WriteMode: "overwrite"},
+		Name:     "generic.local_bq_transformer",
+		Summary:  "Fills a table with the result of a SQL template over the organization's dataset.",
+		Examples: examples,
+		Output:   registry.Output{WriteMode: "overwrite"},
 	}, LocalBQTransformer{}, func(c LocalBQTransformer) string { return c.SQL })
 }

@@ -9,6 +9,7 @@ package registry
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -49,6 +50,7 @@ type Spec struct {
 	Aliases  []string // further accepted spellings
 	Summary  string   // one sentence
 	Provider string   // "" when any; else the credential provider, e.g. OPENAI
+	Examples fs.FS    // holds testdata/{Name}.yaml, which is test and documentation
 	Output   Output
 }
 

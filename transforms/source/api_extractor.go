@@ -9,10 +9,11 @@ import (
 
 func init() {
 	registry.RegisterSource(registry.Spec{
-		Name:    "generic.api_extractor",
-		Aliases: []string{"api_extractor"},
-		Summary: "Fetches records from any REST API, page by page.",
-		Output:  registry.Output{WriteMode: "append", Envelope: true},
+		Name:     "generic.api_extractor",
+		Aliases:  []string{"api_extractor"},
+		Summary:  "Fetches records from any REST API, page by page.",
+		Examples: examples,
+		Output:   registry.Output{WriteMode: "append", Envelope: true},
 	}, apiDefaults, buildAPI)
 }
 

@@ -21,6 +21,7 @@ func init() {
 	registry.RegisterSource(registry.Spec{
 		Name:     "openai.usage",
 		Summary:  "Fetches an organisation's daily usage from OpenAI's usage API, one row per bucket and group.",
+		Examples: examples,
 		Provider: openAI,
 		Output: registry.Output{
 			SchemaRef: "openai/cost/openai_usage_daily_raw", Table: "openai_usage_daily_raw",
