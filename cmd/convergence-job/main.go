@@ -96,13 +96,33 @@ func start(ctx context.Context, o options, environ []string, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	if o.runner == run.Dataflow && result.Code == run.CodeNoOutcome {
-		return nil // submitted, staged or a dry run: the launcher follows the job
+	if result.Code == run.CodeNoOutcome {
+		fmt.Fprintf(stderr, "convergence-job: pipeline %s was compiled for %s; %s\n", spec.Pipeline, spec.Runner, handedOver())
+		return nil
 	}
 	if result.State != runfolder.Completed {
 		return fmt.Errorf("run %s %s: %s: %s", result.RunID, result.State, result.Code, result.Error)
 	}
 	return json.NewEncoder(stderr).Encode(result)
+}
+
+// handedOver says what became of a graph that this process does not follow, by Beam's
+// own flags.
+func handedOver() string {
+	set := func(name string) string {
+		if f := flag.Lookup(name); f != nil {
+			return f.Value.String()
+		}
+		return ""
+	}
+	switch template := set("template_location"); {
+	case set("dry_run") == "true":
+		return "dry run: nothing was submitted"
+	case template != "":
+		return "its graph was staged to " + template
+	default:
+		return "its job was submitted; the service says how it ends"
+	}
 }
 
 func (o options) read(catalog *configs.Catalog) (runfolder.Spec, *runfolder.Folder, error) {

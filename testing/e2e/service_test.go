@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/cloudact/convergence/api/client"
+)
+
+// service is a running `convergence serve --local`.
+type service struct {
+	w      *world
+	cmd    *exec.Cmd
+	url    string
+	keys   map[string]string // API key by organisation
+	stderr *buffer
+	ended  chan struct{}
+	once   sync.Once
+}
+
+// buffer keeps what a process writes; it may be read meanwhile.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// serve starts the service on a free port and waits until it is ready.
+func (w *world) serve(organisations ...string) *service {
+	w.t.Helper()
+	args := []string{"serve", "--local", "--addr", "127.0.0.1:0"}
+	for _, org := range organisations {
+		args = append(args, "--org", org)
+	}
+	s := &service{w: w, stderr: &buffer{}, ended: make(chan struct{})}
+	s.cmd = w.command(context.Background(), invocation{environ: []string{"LOG_LEVEL=DEBUG"}, args: args})
+	s.cmd.Stderr = s.stderr
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(s.stop)
+	lines := bufio.NewScanner(stdout)
+	for s.url == "" && lines.Scan() {
+		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
+			s.url = url
+		}
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, stdout)
+		_ = s.cmd.Wait()
+		close(s.ended)
+	}()
+	if s.url == "" {
+		w.t.Fatalf("the service ended without listening: %s", s.stderr)
+	}
+	b, err := os.ReadFile(filepath.Join(w.data, "keys.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &s.keys)
+	}
+	if err != nil {
+		w.t.Fatalf("read the development keys: %v", err)
+	}
+	w.eventually("the service is ready", func() bool {
+		health, err := s.as("").Ready(context.Background())
+		return err == nil && health.Status == "ready"
+	})
+	return s
+}
+
+// stop ends the service as a service manager would.
+func (s *service) stop() {
+	s.once.Do(func() {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		<-s.ended
+		if s.w.t.Failed() {
+			for line := range strings.Lines(s.stderr.String()) {
+				if !strings.Contains(line, `"msg":"request"`) {
+					s.w.t.Log("service: " + strings.TrimSpace(line))
+				}
+			}
+		}
+	})
+}
+
+// as returns a client of an organisation, "" for nobody.
+func (s *service) as(org string) *client.Client {
+	return client.New(client.Config{BaseURL: s.url, Key: s.keys[org], Poll: glance * 4})
+}
+
+var (
+	shipped  = client.Pipeline{Provider: "openai", Domain: "cost", Name: "usage_cost"}
+	bothDays = client.RunOptions{StartDate: "2026-08-19", EndDate: "2026-08-20", TriggerBy: "e2e"}
+)
+
+// start posts a run of both days.
+func (s *service) start(org string) client.Started {
+	s.w.t.Helper()
+	started, err := s.as(org).Run(context.Background(), org, shipped, bothDays)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return started
+}
+
+// wait waits for the end of a run.
+func (s *service) wait(org, id string) client.Run {
+	s.w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	run, err := s.as(org).Wait(ctx, id, nil)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return run
+}
+
+// completed waits for a run that has to complete.
+func (s *service) completed(org, id string) client.Run {
+	s.w.t.Helper()
+	run := s.wait(org, id)
+	if run.Status != client.Completed {
+		s.w.t.Fatalf("run %s of %s ended %s: %s: %s", id, org, run.Status, run.Code, run.Error)
+	}
+	return run
+}
+
+// jobOf finds the process of a run's job by its command line.
+func (s *service) jobOf(id string) int {
+	s.w.t.Helper()
+	var found int
+	s.w.eventually("the job of run "+id+" is a child process", func() bool {
+		for _, pid := range children(s.w.t, s.cmd.Process.Pid) {
+			if strings.Contains(procFile(pid, "cmdline"), id) {
+				found = pid
+			}
+		}
+		return found != 0
+	})
+	return found
+}
+
+// children lists the child processes of a process.
+func children(t testing.TB, parent int) []int {
+	t.Helper()
+	var out []int
+	for _, p := range processes(t) {
+		if p.parent == parent {
+			out = append(out, p.pid)
+		}
+	}
+	return out
+}
