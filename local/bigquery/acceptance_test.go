@@ -90,7 +90,7 @@ func TestSameLoadJobIDLoadsOnce(t *testing.T) {
 	withID := func(l *bq.Loader) { l.JobID = "load_abc" }
 	mustLoad(t, table, ndjson(3, "2025-11-03"), withID)
 	_, err := load(t, table, ndjson(3, "2025-11-03"), withID)
-	e := wantError(t, err, http.StatusConflict, "duplicate")
+	e := readError(t, err, http.StatusConflict, "duplicate")
 	if e.Message != "Already Exists: Job p-1:US.load_abc" {
 		t.Fatalf("got %q", e.Message)
 	}

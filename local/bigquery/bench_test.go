@@ -12,9 +12,14 @@ import (
 )
 
 var benchSchema = bq.Schema{
-	{Name: "usage_date", Type: bq.DateFieldType}, {Name: "service", Type: bq.StringFieldType}, {Name: "sku", Type: bq.StringFieldType},
-	{Name: "region", Type: bq.StringFieldType}, {Name: "cost", Type: bq.NumericFieldType}, {Name: "quantity", Type: bq.IntegerFieldType},
-	{Name: "created", Type: bq.TimestampFieldType}, {Name: "tags", Type: bq.RecordFieldType, Repeated: true, Schema: bq.Schema{
+	{Name: "usage_date", Type: bq.DateFieldType},
+	{Name: "service", Type: bq.StringFieldType},
+	{Name: "sku", Type: bq.StringFieldType},
+	{Name: "region", Type: bq.StringFieldType},
+	{Name: "cost", Type: bq.NumericFieldType},
+	{Name: "quantity", Type: bq.IntegerFieldType},
+	{Name: "created", Type: bq.TimestampFieldType},
+	{Name: "tags", Type: bq.RecordFieldType, Repeated: true, Schema: bq.Schema{
 		{Name: "key", Type: bq.StringFieldType}, {Name: "value", Type: bq.StringFieldType},
 	}},
 }

@@ -76,7 +76,7 @@ func (s *Server) createAs(ctx context.Context, conn *sql.Conn, st *statement, t 
 	staging.SQL, staging.Params, staging.Checks = `SELECT * FROM `+staged, nil, nil
 	inner := *st
 	inner.query = &staging
-	if _, err := s.insertRows(ctx, conn, &inner, insertTarget{table: t, schema: query}); err != nil {
+	if err := s.insertRows(ctx, conn, &inner, insertTarget{table: t, schema: query}); err != nil {
 		return err
 	}
 	_, err = conn.ExecContext(ctx, `DROP TABLE `+staged)

@@ -233,8 +233,7 @@ func (s *Server) clearDestination(ctx context.Context, conn *sql.Conn, d *destin
 	case d.write == writeEmpty:
 		return requireEmpty(ctx, conn, d, t)
 	case d.partition != nil:
-		_, err := clearRows(ctx, conn, t, d.partition)
-		return err
+		return clearRows(ctx, conn, t, d.partition)
 	}
 	return createRelation(ctx, conn, t)
 }

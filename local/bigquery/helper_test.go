@@ -118,7 +118,13 @@ func count(t testing.TB, table *bq.Table) int64 {
 }
 
 // wantError checks the HTTP status and reason of an error of the API.
-func wantError(t testing.TB, err error, status int, reason string) *googleapi.Error {
+func wantError(t testing.TB, err error, status int, reason string) {
+	t.Helper()
+	_ = readError(t, err, status, reason)
+}
+
+// readError is wantError that returns the error.
+func readError(t testing.TB, err error, status int, reason string) *googleapi.Error {
 	t.Helper()
 	var e *googleapi.Error
 	if !errors.As(err, &e) {

@@ -22,8 +22,12 @@ var informationTables = map[string]struct {
 }{
 	"SCHEMATA": {
 		columns: []analyze.Column{
-			{Name: "catalog_name", Type: "STRING"}, {Name: "schema_name", Type: "STRING"}, {Name: "schema_owner", Type: "STRING"},
-			{Name: "creation_time", Type: "TIMESTAMP"}, {Name: "last_modified_time", Type: "TIMESTAMP"}, {Name: "location", Type: "STRING"},
+			{Name: "catalog_name", Type: "STRING"},
+			{Name: "schema_name", Type: "STRING"},
+			{Name: "schema_owner", Type: "STRING"},
+			{Name: "creation_time", Type: "TIMESTAMP"},
+			{Name: "last_modified_time", Type: "TIMESTAMP"},
+			{Name: "location", Type: "STRING"},
 		},
 		query: `SELECT project AS catalog_name, dataset AS schema_name, CAST(NULL AS VARCHAR) AS schema_owner,
 			make_timestamptz(CAST(json_extract_string(doc, '$.creationTime') AS BIGINT) * 1000) AS creation_time,
@@ -34,8 +38,12 @@ var informationTables = map[string]struct {
 	"TABLES": {
 		dataset: true,
 		columns: []analyze.Column{
-			{Name: "table_catalog", Type: "STRING"}, {Name: "table_schema", Type: "STRING"}, {Name: "table_name", Type: "STRING"},
-			{Name: "table_type", Type: "STRING"}, {Name: "is_insertable_into", Type: "STRING"}, {Name: "is_typed", Type: "STRING"},
+			{Name: "table_catalog", Type: "STRING"},
+			{Name: "table_schema", Type: "STRING"},
+			{Name: "table_name", Type: "STRING"},
+			{Name: "table_type", Type: "STRING"},
+			{Name: "is_insertable_into", Type: "STRING"},
+			{Name: "is_typed", Type: "STRING"},
 			{Name: "creation_time", Type: "TIMESTAMP"},
 		},
 		query: `SELECT project AS table_catalog, dataset AS table_schema, table_id AS table_name,
@@ -47,9 +55,15 @@ var informationTables = map[string]struct {
 	"COLUMNS": {
 		dataset: true,
 		columns: []analyze.Column{
-			{Name: "table_catalog", Type: "STRING"}, {Name: "table_schema", Type: "STRING"}, {Name: "table_name", Type: "STRING"},
-			{Name: "column_name", Type: "STRING"}, {Name: "ordinal_position", Type: "INT64"}, {Name: "is_nullable", Type: "STRING"},
-			{Name: "data_type", Type: "STRING"}, {Name: "is_hidden", Type: "STRING"}, {Name: "is_partitioning_column", Type: "STRING"},
+			{Name: "table_catalog", Type: "STRING"},
+			{Name: "table_schema", Type: "STRING"},
+			{Name: "table_name", Type: "STRING"},
+			{Name: "column_name", Type: "STRING"},
+			{Name: "ordinal_position", Type: "INT64"},
+			{Name: "is_nullable", Type: "STRING"},
+			{Name: "data_type", Type: "STRING"},
+			{Name: "is_hidden", Type: "STRING"},
+			{Name: "is_partitioning_column", Type: "STRING"},
 			{Name: "clustering_ordinal_position", Type: "INT64"},
 		},
 	},

@@ -13,10 +13,18 @@ import (
 )
 
 var allTypes = bq.Schema{
-	{Name: "i", Type: bq.IntegerFieldType}, {Name: "f", Type: bq.FloatFieldType}, {Name: "b", Type: bq.BooleanFieldType},
-	{Name: "s", Type: bq.StringFieldType}, {Name: "by", Type: bq.BytesFieldType}, {Name: "n", Type: bq.NumericFieldType},
-	{Name: "bn", Type: bq.BigNumericFieldType}, {Name: "d", Type: bq.DateFieldType}, {Name: "dt", Type: bq.DateTimeFieldType},
-	{Name: "t", Type: bq.TimeFieldType}, {Name: "ts", Type: bq.TimestampFieldType}, {Name: "j", Type: bq.JSONFieldType},
+	{Name: "i", Type: bq.IntegerFieldType},
+	{Name: "f", Type: bq.FloatFieldType},
+	{Name: "b", Type: bq.BooleanFieldType},
+	{Name: "s", Type: bq.StringFieldType},
+	{Name: "by", Type: bq.BytesFieldType},
+	{Name: "n", Type: bq.NumericFieldType},
+	{Name: "bn", Type: bq.BigNumericFieldType},
+	{Name: "d", Type: bq.DateFieldType},
+	{Name: "dt", Type: bq.DateTimeFieldType},
+	{Name: "t", Type: bq.TimeFieldType},
+	{Name: "ts", Type: bq.TimestampFieldType},
+	{Name: "j", Type: bq.JSONFieldType},
 	{Name: "a", Type: bq.IntegerFieldType, Repeated: true},
 	{Name: "r", Type: bq.RecordFieldType, Schema: bq.Schema{{Name: "x", Type: bq.StringFieldType}, {Name: "y", Type: bq.NumericFieldType, Repeated: true}}},
 	{Name: "rr", Type: bq.RecordFieldType, Repeated: true, Schema: bq.Schema{{Name: "k", Type: bq.StringFieldType}, {Name: "v", Type: bq.StringFieldType}}},
@@ -274,7 +282,7 @@ func TestLabelsOfAJobAreKept(t *testing.T) {
 		t.Fatalf("got %v", labels)
 	}
 	_, err = c.JobFromIDLocation(t.Context(), "nope", "US")
-	if e := wantError(t, err, http.StatusNotFound, "notFound"); e.Message != "Not found: Job p-1:US.nope" {
+	if e := readError(t, err, http.StatusNotFound, "notFound"); e.Message != "Not found: Job p-1:US.nope" {
 		t.Fatalf("got %q", e.Message)
 	}
 }

@@ -144,7 +144,7 @@ func TestRequiredColumnRefusesNull(t *testing.T) {
 	c := start(t)
 	createTable(t, c, "costs")
 	_, err := c.Query("INSERT INTO fin.costs (n) VALUES (1)").Read(t.Context())
-	if e := wantError(t, err, http.StatusBadRequest, "invalidQuery"); !strings.Contains(e.Message, "Required field k cannot be null") {
+	if e := readError(t, err, http.StatusBadRequest, "invalidQuery"); !strings.Contains(e.Message, "Required field k cannot be null") {
 		t.Fatalf("got %q", e.Message)
 	}
 }

@@ -129,7 +129,7 @@ func (s *Server) selectInto(ctx context.Context, run *jobRun, st *statement) err
 		if st.schema != s.schema.Load() {
 			return errStale
 		}
-		if _, err := s.insertRows(ctx, conn, st, insertTarget{table: t, partition: d.partition, schema: schema}); err != nil {
+		if err := s.insertRows(ctx, conn, st, insertTarget{table: t, partition: d.partition, schema: schema}); err != nil {
 			return s.sqlError(err)
 		}
 		run.describe(st)
@@ -147,13 +147,13 @@ type insertTarget struct {
 
 // insertRows runs a query and stores its rows. With a partition, rows outside
 // it fail the statement.
-func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, target insertTarget) (int64, error) {
+func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, target insertTarget) error {
 	if err := s.runChecks(ctx, conn, st); err != nil {
-		return 0, err
+		return err
 	}
 	args, err := st.params.bind(st.query.Params)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	t, p := target.table, target.partition
 	names := make([]string, 0, len(target.schema.Fields)+1)
@@ -172,7 +172,8 @@ func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, 
 		// error() makes the condition fail the whole statement, in one pass.
 		from += ` WHERE CASE WHEN ` + p.predicate() + ` THEN true ELSE error(` + literal(p.outside()) + `) END`
 	}
-	return affect(ctx, conn, bound{`INSERT INTO ` + catalog.Relation(t.TableReference) + ` (` + columns + `) SELECT ` + values + ` FROM ` + from, args})
+	_, err = affect(ctx, conn, bound{`INSERT INTO ` + catalog.Relation(t.TableReference) + ` (` + columns + `) SELECT ` + values + ` FROM ` + from, args})
+	return err
 }
 
 // dryRun checks a job without running it; nothing is recorded.

@@ -34,13 +34,13 @@ func TestDatasetLifeCycle(t *testing.T) {
 	_, err = d.Update(t.Context(), bq.DatasetMetadataToUpdate{Name: "n"}, m.ETag)
 	wantError(t, err, http.StatusBadRequest, "failedPrecondition")
 	must(t, d.Table("x").Create(t.Context(), &bq.TableMetadata{Schema: bq.Schema{{Name: "a", Type: bq.IntegerFieldType}}}))
-	e := wantError(t, d.Delete(t.Context()), http.StatusBadRequest, "resourceInUse")
+	e := readError(t, d.Delete(t.Context()), http.StatusBadRequest, "resourceInUse")
 	if e.Message != "Dataset p-1:raw is still in use" {
 		t.Fatalf("got %q", e.Message)
 	}
 	must(t, d.DeleteWithContents(t.Context()))
 	_, err = d.Metadata(t.Context())
-	if e := wantError(t, err, http.StatusNotFound, "notFound"); e.Message != "Not found: Dataset p-1:raw" {
+	if e := readError(t, err, http.StatusNotFound, "notFound"); e.Message != "Not found: Dataset p-1:raw" {
 		t.Fatalf("got %q", e.Message)
 	}
 }
@@ -115,13 +115,17 @@ func TestPatchAddsNullableColumnsAndRefusesTheRest(t *testing.T) {
 		want   string
 	}{
 		{m.Schema[1:], "Provided Schema does not match Table p-1:fin.costs. Field d is missing in new schema"},
-		{append(append(bq.Schema{}, nested...), &bq.FieldSchema{Name: "req", Type: bq.StringFieldType, Required: true}),
-			"Provided Schema does not match Table p-1:fin.costs. Cannot add required fields to an existing schema. (field: req)"},
-		{append(bq.Schema{{Name: "d", Type: bq.DateFieldType, Required: true}}, nested[1:]...),
-			"Provided Schema does not match Table p-1:fin.costs. Field d has changed mode from NULLABLE to REQUIRED"},
+		{
+			append(append(bq.Schema{}, nested...), &bq.FieldSchema{Name: "req", Type: bq.StringFieldType, Required: true}),
+			"Provided Schema does not match Table p-1:fin.costs. Cannot add required fields to an existing schema. (field: req)",
+		},
+		{
+			append(bq.Schema{{Name: "d", Type: bq.DateFieldType, Required: true}}, nested[1:]...),
+			"Provided Schema does not match Table p-1:fin.costs. Field d has changed mode from NULLABLE to REQUIRED",
+		},
 	} {
 		_, err := table.Update(t.Context(), bq.TableMetadataToUpdate{Schema: tc.schema}, "")
-		if e := wantError(t, err, http.StatusBadRequest, "invalid"); e.Message != tc.want {
+		if e := readError(t, err, http.StatusBadRequest, "invalid"); e.Message != tc.want {
 			t.Errorf("got %q, want %q", e.Message, tc.want)
 		}
 	}
