@@ -65,13 +65,9 @@ func (f runFlags) request(p *planner, target string) (launcher.Request, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Org, r.Runner, r.Trigger, r.TriggerBy, r.Params = f.org, f.runner, "cli", "cli", map[string]string{}
-	for _, pair := range f.vars {
-		name, value, ok := strings.Cut(pair, "=")
-		if !ok || name == "" {
-			return r, usageError{fmt.Errorf("--var is %q; write it as name=value", pair)}
-		}
-		r.Params[name] = value
+	r.Org, r.Runner, r.Trigger, r.TriggerBy = f.org, f.runner, "cli", "cli"
+	if r.Params, err = parameters(f.vars); err != nil {
+		return r, err
 	}
 	for flagName, d := range map[string]struct{ name, value string }{
 		"--date": {"date", f.date}, "--from": {"start_date", f.from}, "--to": {"end_date", f.to},
@@ -85,6 +81,19 @@ func (f runFlags) request(p *planner, target string) (launcher.Request, error) {
 		r.Params[d.name] = d.value
 	}
 	return r, nil
+}
+
+// parameters reads the values of --var.
+func parameters(vars []string) (map[string]string, error) {
+	params := map[string]string{}
+	for _, pair := range vars {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, usageError{fmt.Errorf("--var is %q; write it as name=value", pair)}
+		}
+		params[name] = value
+	}
+	return params, nil
 }
 
 func (a *app) runPipeline(ctx context.Context, target string, f runFlags) error {

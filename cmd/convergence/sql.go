@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -164,6 +165,8 @@ func cellText(v bigquery.Value, null string) string {
 	case *big.Rat:
 		s := v.FloatString(numericScale)
 		return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+	case []byte:
+		return base64.StdEncoding.EncodeToString(v)
 	case time.Time:
 		return v.UTC().Format("2006-01-02 15:04:05.999999 UTC")
 	case []bigquery.Value:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -100,36 +101,51 @@ func documentsBelow(dir string) ([]configs.File, error) {
 
 func (a *app) graphCommand() *cobra.Command {
 	var format string
+	var vars []string
 	c := &cobra.Command{
 		Use:     "graph PIPELINE",
 		Short:   "Print the compiled Beam graph",
 		Example: "  convergence graph openai/cost/usage_cost\n  convergence graph my_pipeline.yml --format dot | dot -Tsvg > graph.svg",
 		Args:    exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			catalog, err := configs.Open(configs.Shipped())
+			params, err := parameters(vars)
 			if err != nil {
 				return err
 			}
-			newPlanner(a.env, catalog)
-			files, err := documents(catalog, args[0])
-			if err != nil {
-				return err
-			}
-			beam.Init()
-			pipeline, _, err := run.Build(c.Context(), run.DryRunSpec(files[0], run.Prism, time.Now().UTC()), catalog)
-			var problems configs.Problems
-			if errors.As(err, &problems) {
-				fmt.Fprintln(a.err, problems)
-				return failure{err}
-			}
-			if err != nil {
-				return err
-			}
-			return a.printGraph(pipeline, format)
+			return a.graph(c.Context(), args[0], params, format)
 		},
 	}
 	c.Flags().StringVar(&format, "format", "text", "text, dot, mermaid or json")
+	c.Flags().StringArrayVar(&vars, "var", nil, "run parameter as name=value; repeatable")
 	return c
+}
+
+func (a *app) graph(ctx context.Context, target string, params map[string]string, format string) error {
+	catalog, err := configs.Open(configs.Shipped())
+	if err != nil {
+		return err
+	}
+	newPlanner(a.env, catalog)
+	files, err := documents(catalog, target)
+	if err != nil {
+		return err
+	}
+	if len(files) != 1 {
+		return usageError{fmt.Errorf("%s holds %d documents; name one", target, len(files))}
+	}
+	beam.Init()
+	spec := run.DryRunSpec(files[0], run.Prism, time.Now().UTC())
+	spec.Params = params
+	pipeline, _, err := run.Build(ctx, spec, catalog)
+	var problems configs.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(a.err, problems)
+		return failure{err}
+	}
+	if err != nil {
+		return err
+	}
+	return a.printGraph(pipeline, format)
 }
 
 func (a *app) printGraph(pipeline *beam.Pipeline, format string) error {
