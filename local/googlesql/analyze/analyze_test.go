@@ -3,6 +3,7 @@ package analyze_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -13,6 +14,12 @@ import (
 type oneTable struct{}
 
 func (oneTable) Table(_ context.Context, project, dataset, name string) (*analyze.Table, error) {
+	if strings.HasPrefix(name, "INFORMATION_SCHEMA.") {
+		return &analyze.Table{Project: project, Dataset: dataset, Name: name, Columns: []analyze.Column{{Name: "schema_name", Type: "STRING"}}}, nil
+	}
+	if dataset == "none" {
+		return nil, fmt.Errorf("%w: Not found: Dataset %s:%s", analyze.ErrTableNotFound, project, dataset)
+	}
 	if project != "p" || dataset != "d" || name != "cost" {
 		return nil, analyze.ErrTableNotFound
 	}
@@ -36,15 +43,17 @@ func statement(t testing.TB, sql string) (*analyze.Statement, error) {
 
 func TestErrorsReadAsTheServiceSendsThem(t *testing.T) {
 	for sql, want := range map[string]string{
-		"SELECT x":                             "Unrecognized name: x at [1:8]",
-		"SELECT amont FROM cost":               "Unrecognized name: amont; Did you mean amount? at [1:8]",
-		"SELEC 1":                              `Syntax error: Unexpected identifier "SELEC" at [1:1]`,
-		"SELECT 1 FROM\n  d.nope":              "Not found: Table p:d.nope was not found in location US at [2:3]",
-		"SELECT id, id FROM cost":              "Duplicate column names in the result are not supported. Found duplicate(s): id",
-		"INSERT INTO cost (amount) SELECT 1.5": "at [1:",
-		"DELETE FROM cost":                     "DELETE must have a WHERE clause at [1:1]",
-		"SELECT @missing":                      "Query parameter 'missing' not found at [1:8]",
-		"CREATE TABLE d.x AS SELECT 1":         "CREATE TABLE columns must be named, but column 1 has no name",
+		"SELECT x":                "Unrecognized name: x at [1:8]",
+		"SELECT amont FROM cost":  "Unrecognized name: amont; Did you mean amount? at [1:8]",
+		"SELEC 1":                 `Syntax error: Unexpected identifier "SELEC" at [1:1]`,
+		"SELECT 1 FROM\n  d.nope": "Not found: Table p:d.nope was not found in location US at [2:3]",
+		"SELECT id, id FROM cost": "Duplicate column names in the result are not supported. Found duplicate(s): id",
+		"SELECT 1 FROM none.cost": "Not found: Dataset p:none was not found in location US at [1:15]",
+		"SELECT 1 FROM cost2, INFORMATION_SCHEMA.SCHEMATA": "Not found: Table p:d.cost2",
+		"INSERT INTO cost (amount) SELECT 1.5":             "at [1:",
+		"DELETE FROM cost":                                 "DELETE must have a WHERE clause at [1:1]",
+		"SELECT @missing":                                  "Query parameter 'missing' not found at [1:8]",
+		"CREATE TABLE d.x AS SELECT 1":                     "CREATE TABLE columns must be named, but column 1 has no name",
 	} {
 		_, err := statement(t, sql)
 		var e *analyze.Error
@@ -151,6 +160,30 @@ func TestTypeTextIsReadAndWritten(t *testing.T) {
 	for _, text := range []string{"", "ARRAY<", "NOPE", "INT64 x", "STRUCT<a>"} {
 		if typ, err := analyze.ParseType(text); err == nil {
 			t.Errorf("%q reads as %s", text, typ)
+		}
+	}
+}
+
+func TestViewsOfAProjectNeedNoDataset(t *testing.T) {
+	a, err := analyze.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"INFORMATION_SCHEMA.SCHEMATA":             "p..INFORMATION_SCHEMA.SCHEMATA",
+		"q.INFORMATION_SCHEMA.SCHEMATA":           "q..INFORMATION_SCHEMA.SCHEMATA",
+		"`region-eu`.INFORMATION_SCHEMA.SCHEMATA": "p.region-eu.INFORMATION_SCHEMA.SCHEMATA",
+		"`q.region-eu`.INFORMATION_SCHEMA.JOBS":   "q.region-eu.INFORMATION_SCHEMA.JOBS",
+		"`q.d.INFORMATION_SCHEMA.TABLES`":         "q.d.INFORMATION_SCHEMA.TABLES",
+		"d.INFORMATION_SCHEMA.COLUMNS":            "p.d.INFORMATION_SCHEMA.COLUMNS",
+	} {
+		st, err := a.Statement(t.Context(), "SELECT schema_name FROM "+path, analyze.Options{DefaultProject: "p", Catalog: oneTable{}})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if got := st.Referenced[0].FullName().String(); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type tableSet struct {
 	added   map[string]TableName
 	byID    map[string]*Table
 	views   map[string]*Statement
-	missing map[string]TableName
+	missing map[string]string
 }
 
 // findTables looks up in the caller's catalog every table the text may name.
@@ -28,7 +28,7 @@ func (r *analysis) findTables(ctx context.Context) error {
 	}
 	r.tables = &tableSet{
 		catalog: catalog, nested: map[string]*googlesql.SimpleCatalog{}, added: map[string]TableName{},
-		byID: map[string]*Table{}, views: map[string]*Statement{}, missing: map[string]TableName{},
+		byID: map[string]*Table{}, views: map[string]*Statement{}, missing: map[string]string{},
 	}
 	paths, err := r.tablePaths()
 	if err != nil {
@@ -114,6 +114,9 @@ func (o Options) tableName(path []string) (TableName, bool) {
 			break
 		}
 	}
+	if projectView(name) {
+		return o.projectViewName(parts, name)
+	}
 	switch len(parts) {
 	case 0:
 		return TableName{o.DefaultProject, o.DefaultDataset, name}, o.DefaultDataset != ""
@@ -123,6 +126,26 @@ func (o Options) tableName(path []string) (TableName, bool) {
 		return TableName{parts[0], parts[1], name}, true
 	}
 	return TableName{}, false
+}
+
+// projectView reports whether a view of INFORMATION_SCHEMA is about a project,
+// not about a dataset.
+func projectView(name string) bool {
+	view, ok := strings.CutPrefix(strings.ToUpper(name), "INFORMATION_SCHEMA.")
+	return ok && (strings.HasPrefix(view, "SCHEMATA") || strings.HasPrefix(view, "JOBS"))
+}
+
+// projectViewName reads the path of such a view: nothing, a project, a region
+// or both may stand before it. The region goes where the dataset would.
+func (o Options) projectViewName(parts []string, name string) (TableName, bool) {
+	n := TableName{Project: o.DefaultProject, Name: name}
+	if len(parts) > 0 && strings.HasPrefix(strings.ToLower(parts[len(parts)-1]), "region-") {
+		n.Dataset, parts = parts[len(parts)-1], parts[:len(parts)-1]
+	}
+	if len(parts) > 0 {
+		n.Project = parts[0]
+	}
+	return n, len(parts) <= 1
 }
 
 func (r *analysis) addPath(ctx context.Context, path []string) error {
@@ -139,7 +162,7 @@ func (r *analysis) addPath(ctx context.Context, path []string) error {
 	}
 	table, err := r.opts.Catalog.Table(ctx, full.Project, full.Dataset, full.Name)
 	if errors.Is(err, ErrTableNotFound) {
-		r.tables.missing[strings.ToLower(strings.Join(path, "."))] = full
+		r.tables.missing[strings.ToLower(strings.Join(path, "."))] = notFound(full, err)
 		return nil
 	}
 	if err != nil {
@@ -151,6 +174,15 @@ func (r *analysis) addPath(ctx context.Context, path []string) error {
 	}
 	r.tables.added[key] = full
 	return r.tables.register(path, node)
+}
+
+// notFound says what a catalog did not find: its own words if they are the
+// service's, which may name the dataset, else the table.
+func notFound(n TableName, err error) string {
+	if _, own, ok := strings.Cut(err.Error(), ErrTableNotFound.Error()+": "); ok && strings.HasPrefix(own, "Not found: ") {
+		return own
+	}
+	return fmt.Sprintf("Not found: Table %s:%s.%s", n.Project, n.Dataset, n.Name)
 }
 
 // register makes the table reachable under path through nested catalogs.
@@ -230,13 +262,12 @@ func (r *analysis) explain(err error) error {
 	name, _, _ = strings.Cut(name, " at [")
 	name, _, _ = strings.Cut(name, "; Did you mean")
 	name = strings.ReplaceAll(name, "`", "")
-	full, found := r.tables.missing[strings.ToLower(name)]
+	missing, found := r.tables.missing[strings.ToLower(name)]
 	if !found {
 		e.Message = fmt.Sprintf("Table %q must be qualified with a dataset (e.g. dataset.table)", name)
 	} else {
 		e.NotFound = true
-		e.Message = fmt.Sprintf("Not found: Table %s:%s.%s was not found in location %s",
-			full.Project, full.Dataset, full.Name, r.opts.location())
+		e.Message = fmt.Sprintf("%s was not found in location %s", missing, r.opts.location())
 	}
 	if e.Line > 0 {
 		e.Message += fmt.Sprintf(" at [%d:%d]", e.Line, e.Col)

@@ -10,6 +10,8 @@ import (
 
 // ErrTableNotFound is what a Catalog returns, possibly wrapped, for a table
 // that does not exist. Statement reports it as BigQuery's "Not found" error.
+// When it is wrapped as "table not found: Not found: Dataset p:d" those last
+// words say what is missing.
 var ErrTableNotFound = errors.New("table not found")
 
 // Column is one column of a table or of a result. Type is GoogleSQL text, for

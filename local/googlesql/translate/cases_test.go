@@ -68,6 +68,8 @@ var queryCases = map[string][2]string{
 	"safe functions of expressions":    {"SELECT SAFE.LN(id - 1), SAFE_CAST(CONCAT(service, '1') AS INT64), SAFE_DIVIDE(amount * 2, id - 1), SAFE_ADD(id + 1, 9223372036854775807) FROM cost WHERE id = 1", "NULL,NULL,NULL,NULL"},
 	"an error nobody reaches":          {"SELECT IF(FALSE, ERROR('x'), 1), ARRAY_LAST([1, 2]), IF(id > 0, 'ok', ERROR('x')) FROM cost WHERE id = 1", "1,2,ok"},
 	"arrays":                           {"SELECT [1, 2][OFFSET(1)], [1, 2][SAFE_OFFSET(5)], ARRAY_LENGTH([1]), ARRAY_CONCAT([1], [2, 3]), [3, 4][ORDINAL(1)]", "2,NULL,1,[1,2,3],3"},
+	"arrays of columns by position":    {"SELECT id, a[OFFSET(0)], a[ORDINAL(1)], a[OFFSET(id - 1)], [5, 6][OFFSET(id - 1)] FROM (SELECT 1 AS id, [7, 8] AS a UNION ALL SELECT 2, [9, 10] UNION ALL SELECT 2, NULL) ORDER BY 1, 2", "1,7,7,7,5; 2,NULL,NULL,NULL,6; 2,9,9,10,6"},
+	"errors that no row reaches":       {"SELECT IF(id > 0, id, DIV(1, 0)), IF(id > 0, 1, SQRT(-1)), IF(id > 0, 1, 1 / 0), IF(id > 0, 'x', SUBSTR('a', 1, -1)), SUBSTR('hello', 1, id), LPAD('a', id, 'b'), GENERATE_ARRAY(1, id, 1) FROM cost WHERE id = 2", "2,1,1,x,he,ba,[1,2]"},
 	"strings without a from clause":    {"SELECT 'it\\'s' || \"a\\nb\"", "it'sa\nb"},
 }
 
@@ -85,6 +87,10 @@ var failureCases = map[string][2]string{
 	"safe_cast keeps its argument's":   {"SELECT SAFE_CAST(1 / (id - 1) AS STRING) FROM cost WHERE id = 1", "division by zero: 1 / 0"},
 	"error function":                   {"SELECT IF(id = 1, ERROR('no: ' || service), 'ok') FROM cost WHERE id = 1", "no: compute"},
 	"array index out of bounds":        {"SELECT tags[OFFSET(5)] FROM cost WHERE id = 1", "Array index 5 is out of bounds"},
+	"array index of a constant":        {"SELECT [1, 2][OFFSET(2)]", "Array index 2 is out of bounds"},
+	"array index of an empty array":    {"SELECT a[OFFSET(0)] FROM (SELECT [1] AS a UNION ALL SELECT [])", "Array index 0 is out of bounds"},
+	"negative array index":             {"SELECT a[OFFSET(-1)] FROM (SELECT [1] AS a UNION ALL SELECT [2])", "Array index -1 is out of bounds"},
+	"array ordinal out of bounds":      {"SELECT a[ORDINAL(0)] FROM (SELECT [1] AS a UNION ALL SELECT [2])", "Array index 0 is out of bounds"},
 	"bad cast to int64":                {"SELECT CAST(service AS INT64) FROM cost WHERE id = 1", "Bad int64 value: compute"},
 	"cast of nan to int64":             {"SELECT CAST(weight AS INT64) FROM cost WHERE id = 4", "Illegal conversion of non-finite"},
 	"scalar subquery with rows":        {"SELECT (SELECT id FROM cost)", "More than one row"},

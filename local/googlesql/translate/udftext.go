@@ -30,9 +30,7 @@ func textFunctions() map[string]goFunction {
 		"bq_udf_bytes_to_text": one(blob, text, bytesToText),
 		"bq_udf_json_quote":    one(text, text, func(s string) (any, error) { return jsonQuote(s), nil }),
 		"bq_udf_parse_json":    one(text, text, normalJSON),
-		"bq_udf_raise": two([2]duckdb.TypeInfo{text, text}, info(duckdb.TYPE_BOOLEAN), func(message, _ string) (any, error) {
-			return nil, errors.New(message)
-		}),
+		"bq_udf_raise":         one(text, integer, func(message string) (any, error) { return nil, errors.New(message) }),
 		"bq_sha512": one(blob, blob, func(b []byte) (any, error) {
 			sum := sha512.Sum512(b)
 			return sum[:], nil
