@@ -16,7 +16,8 @@ import (
 const userSum = "beam:metric:user:sum_int64:v1"
 
 // Counter is the key of a user counter: our namespaces are step ids. Runners name the
-// transform differently, so it is summed over.
+// transform differently, so it is summed over; no two transforms of a step count the
+// same thing under one name.
 type Counter struct{ Step, Name string }
 
 // Counts are counters summed over transforms.
@@ -32,7 +33,7 @@ func (c Counts) steps() iter.Seq[string] {
 
 func (c Counts) step(id string) runfolder.StepCounts {
 	return runfolder.StepCounts{
-		Rows: c[Counter{id, "rows"}], Pages: c[Counter{id, "pages"}], Requests: c[Counter{id, "requests"}],
+		Rows: c[Counter{id, "rows"}], Pages: c[Counter{id, "fetched_pages"}], Requests: c[Counter{id, "requests"}],
 		Retries: c[Counter{id, "retries"}], Rejected: c[Counter{id, "rejected"}],
 	}
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -13,9 +14,13 @@ import (
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/dataflow"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/direct"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners/universal/extworker"
 )
 
-const cancelGrace = 5 * time.Second
+const (
+	cancelGrace = 5 * time.Second
+	cancelEvery = 200 * time.Millisecond
+)
 
 // execute runs a pipeline to its end. progress is called about every second, from
 // another goroutine, on runners that tell.
@@ -34,45 +39,78 @@ func execute(ctx context.Context, p *beam.Pipeline, runner string, progress func
 	}
 }
 
-func executePrism(ctx context.Context, p *beam.Pipeline, progress func(Counts)) (Counts, error) {
+// outcome is what Beam answers at the end of a job.
+type outcome struct {
+	result beam.PipelineResult
+	err    error
+}
+
+func executePrism(ctx context.Context, p *beam.Pipeline, progress func(Counts)) (counts Counts, err error) {
 	server, err := startPrism(ctx)
 	if err != nil {
 		return nil, err
 	}
-	*jobopts.Endpoint = server.endpoint
-	*jobopts.EnvironmentType = "LOOPBACK"
-	type outcome struct {
-		result beam.PipelineResult
-		err    error
+	// A job is cancelled through its service, which keeps its state true; a cancelled
+	// context would only look like a lost worker.
+	uncancelled := context.WithoutCancel(ctx)
+	pool, err := workersHere(uncancelled, server.endpoint)
+	if err != nil {
+		return nil, err
 	}
 	ended := make(chan outcome, 1)
 	go func() {
-		// The job is cancelled through its service, which keeps its state true; a
-		// cancelled context would only look like a lost worker.
-		result, err := beam.Run(context.WithoutCancel(ctx), "universal", p)
+		result, err := beam.Run(uncancelled, "universal", p)
 		ended <- outcome{result, err}
 	}()
+	o, ok := server.watch(ctx, ended, progress)
+	if !ok {
+		return Counts{}, ctx.Err() // whoever runs this process ends it, and with it the job
+	}
+	if err := pool.Stop(uncancelled); o.err == nil && err != nil {
+		o.err = fmt.Errorf("stop workers: %w", err)
+	}
+	return finalCounts(o.result), o.err
+}
+
+// workersHere makes this process the worker pool of its own job. It is what the
+// environment type LOOPBACK does, without the temporary file that LOOPBACK leaves
+// behind: the worker binary is never run, so that the null device will do for it.
+func workersHere(ctx context.Context, endpoint string) (*extworker.Loopback, error) {
+	pool, err := extworker.StartLoopback(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("start workers: %w", err)
+	}
+	*jobopts.Endpoint = endpoint
+	*jobopts.EnvironmentType = "EXTERNAL"
+	*jobopts.EnvironmentConfig = pool.EnvironmentConfig(ctx)
+	*jobopts.WorkerBinary = os.DevNull
+	return pool, nil
+}
+
+// watch tells progress until the job has ended. Once ctx is done it cancels the job,
+// again and again, because one that is still being prepared cannot be cancelled yet; it
+// returns false when the job does not end within the grace period.
+func (s *prismServer) watch(ctx context.Context, ended <-chan outcome, progress func(Counts)) (outcome, bool) {
 	ticker := time.NewTicker(progressEvery)
 	defer ticker.Stop()
 	done := ctx.Done()
-	var giveUp <-chan time.Time
+	var again, giveUp <-chan time.Time
 	for {
 		select {
 		case o := <-ended:
-			if o.err != nil {
-				return Counts{}, o.err
-			}
-			return finalCounts(o.result), nil
+			return o, true
 		case <-ticker.C:
-			if counts, err := server.counts(ctx); err == nil {
+			if counts, err := s.counts(ctx); err == nil {
 				progress(counts)
 			}
 		case <-done:
-			done = nil
-			server.cancel(context.WithoutCancel(ctx))
-			giveUp = time.After(cancelGrace)
+			done, giveUp = nil, time.After(cancelGrace)
+			again = time.Tick(cancelEvery)
+			s.cancel(context.WithoutCancel(ctx))
+		case <-again:
+			s.cancel(context.WithoutCancel(ctx))
 		case <-giveUp:
-			return Counts{}, ctx.Err()
+			return outcome{}, false
 		}
 	}
 }

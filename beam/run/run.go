@@ -7,6 +7,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/cloudact/convergence/beam/plan"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher/runfolder"
+	"github.com/cloudact/convergence/transforms/registry"
 	"github.com/cloudact/convergence/transforms/sink"
 )
 
@@ -44,7 +46,8 @@ const (
 
 const progressEvery = time.Second
 
-// Config is what a job needs beside its spec. Folder may be nil where there is none.
+// Config is what a job needs beside its spec. Folder may be nil where nobody follows the
+// job; a nil Now is the wall clock, a nil Log keeps nothing.
 type Config struct {
 	Catalog *configs.Catalog
 	Folder  *runfolder.Folder
@@ -84,6 +87,9 @@ func Job(ctx context.Context, spec runfolder.Spec, cfg Config) (runfolder.Result
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	j := &job{spec: spec, cfg: cfg, start: cfg.Now().UTC(), steps: map[string]runfolder.StepResult{}}
 	j.event(runfolder.Event{Kind: runfolder.KindStarted})
 	result := j.run(ctx)
@@ -110,25 +116,30 @@ func (j *job) run(ctx context.Context) runfolder.Result {
 	}
 	j.plan = p
 	compile.UseReporter(j.report)
-	deadline, cancel := context.WithCancel(ctx)
+	deadline := ctx
 	if !j.spec.Deadline.IsZero() {
+		var cancel context.CancelFunc
 		deadline, cancel = context.WithDeadline(ctx, j.spec.Deadline)
+		defer cancel()
 	}
-	defer cancel()
 	counts, err := execute(deadline, pipeline, j.spec.Runner, j.progress)
 	j.addCounts(counts)
+	if j.spec.Runner == Dataflow && err == nil {
+		return j.result(runfolder.Failed, CodeNoOutcome, "the graph was handed to Dataflow; its service says how the job ends")
+	}
+	// What committed has committed: a job whose steps have all completed is not late,
+	// however its runner ended.
+	if result := j.verdict(); result.State == runfolder.Completed || err == nil && deadline.Err() == nil {
+		return result
+	}
 	switch {
 	case errors.Is(deadline.Err(), context.DeadlineExceeded):
 		return j.result(runfolder.Timeout, CodeTimeout, fmt.Sprintf("the run did not end before its deadline %s", j.spec.Deadline.Format(time.RFC3339)))
-	case ctx.Err() != nil:
+	case deadline.Err() != nil:
 		return j.result(runfolder.Cancelled, CodeCancelled, "the run was stopped; start it again to go on")
-	case err != nil:
-		return j.result(runfolder.Failed, CodeRunner, fmt.Sprintf("runner %s: %v", j.spec.Runner, err))
+	default:
+		return j.result(runfolder.Failed, CodeRunner, fmt.Sprintf("runner %s: %v", cmp.Or(j.spec.Runner, Prism), err))
 	}
-	if j.spec.Runner == Dataflow {
-		return j.result(runfolder.Failed, CodeNoOutcome, "the graph was handed to Dataflow; its service says how the job ends")
-	}
-	return j.verdict()
 }
 
 // verdict is COMPLETED only if every step of the plan reported an end, and no failure
@@ -168,9 +179,10 @@ func (j *job) report(r sink.StepResult) {
 	s := runfolder.StepResult{
 		Step: r.Step, Type: r.Type, Index: r.Index, State: r.State, Table: r.Table, Published: r.Published, Unpriced: r.Unpriced,
 		JobIDs: r.JobIDs, Code: r.Code, Error: r.Error, Warnings: r.Warnings, Start: r.Start, End: r.End,
-		Counts: runfolder.StepCounts{
-			Rows: r.Counts.Rows, Pages: r.Counts.Pages, Requests: r.Counts.Requests, Rejected: r.Counts.Rejected, Billed: r.Counts.Billed,
-		},
+		Counts: runfolder.StepCounts{Rows: r.Counts.Rows, Rejected: r.Counts.Rejected, Billed: r.Counts.Billed},
+	}
+	if fetches(r.Type) { // other steps get their pages from a step that fetched them
+		s.Counts.Pages, s.Counts.Requests = r.Counts.Pages, r.Counts.Requests
 	}
 	j.mu.Lock()
 	j.steps[r.Step] = s
@@ -188,13 +200,21 @@ func (j *job) progress(counts Counts) {
 	}
 }
 
-// addCounts completes step results with what only counters know.
+func fetches(stepType string) bool {
+	p, ok := registry.Lookup(stepType)
+	return ok && p.Kind == registry.Source
+}
+
+// addCounts completes step results with what only counters know. A runner that was
+// given up has none: that is no reason to forget what is known.
 func (j *job) addCounts(counts Counts) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for id, s := range j.steps {
-		s.Unpriced = counts[Counter{id, "unpriced"}]
-		s.Counts.Retries = counts[Counter{id, "retries"}]
+		c := counts.step(id)
+		s.Unpriced = max(s.Unpriced, counts[Counter{id, "unpriced"}])
+		s.Counts.Retries = max(s.Counts.Retries, c.Retries)
+		s.Counts.Pages, s.Counts.Requests = max(s.Counts.Pages, c.Pages), max(s.Counts.Requests, c.Requests)
 		j.steps[id] = s
 	}
 }
