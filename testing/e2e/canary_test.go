@@ -79,7 +79,7 @@ func TestACredentialIsSeenOnlyByTheProvider(t *testing.T) {
 	search.absent("output of credentials set", stored.stdout+stored.stderr)
 
 	s := w.serve("acme")
-	w.provider.hold()
+	w.provider.hold(0)
 	started := s.start("acme")
 	w.held()
 	searched := searchProcesses(t, search, s, started.ID)

@@ -112,7 +112,7 @@ func TestCtrlCStopsARunThatTheSameCommandCompletes(t *testing.T) {
 	acme := orgs("acme")
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
-	w.provider.hold()
+	w.provider.hold(0)
 	args := []string{"run", usageCost, "--org", "acme", "--from", "2026-08-19", "--to", "2026-08-20"}
 	cmd, out, ended := w.background(args...)
 	w.held()
@@ -159,9 +159,10 @@ func TestAStoppedServiceEndsItsRunsTruly(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold()
+	w.provider.hold(1)
 	started := s.start("acme")
 	w.held()
+	s.running("acme", started.ID, "extract_usage")
 	job := s.jobOf(started.ID)
 	s.stop()
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
@@ -190,9 +191,10 @@ func TestAKilledJobIsLostNeverSuccessful(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold()
+	w.provider.hold(1)
 	started := s.start("acme")
 	w.held()
+	s.running("acme", started.ID, "extract_usage")
 	if err := syscall.Kill(s.jobOf(started.ID), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +218,7 @@ func TestAnEqualRunIsNotStartedTwice(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold()
+	w.provider.hold(0)
 	type answer struct {
 		started client.Started
 		err     error

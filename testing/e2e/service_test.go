@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -148,6 +149,20 @@ func (s *service) completed(org, id string) client.Run {
 		s.w.t.Fatalf("run %s of %s ended %s: %s: %s", id, org, run.Status, run.Code, run.Error)
 	}
 	return run
+}
+
+// running waits until a step is known to run.
+func (s *service) running(org, id, step string) {
+	s.w.t.Helper()
+	s.w.eventually("step "+step+" is RUNNING", func() bool {
+		run, err := s.as(org).Get(context.Background(), id)
+		if err != nil {
+			s.w.t.Fatal(err)
+		}
+		return run.Status == client.Running && slices.ContainsFunc(run.Steps, func(r client.Step) bool {
+			return r.Step == step && r.Status == client.Running
+		})
+	})
 }
 
 // jobOf finds the process of a run's job by its command line.

@@ -79,18 +79,8 @@ func newWorld(t testing.TB, organisations ...openai.Org) *world {
 // stopWarehouse ends the embedded server of the data directory and waits until its lock
 // is free.
 func (w *world) stopWarehouse() {
-	var record struct {
-		PID int `json:"pid"`
-	}
-	b, err := os.ReadFile(filepath.Join(w.data, "server.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &record)
-	}
-	if err != nil || record.PID <= 1 {
-		w.t.Errorf("read server.json: pid %d, %v", record.PID, err)
+	pid := w.warehousePID()
+	if pid == 0 {
 		return
 	}
 	lock, err := os.Open(filepath.Join(w.data, "server.lock"))
@@ -108,8 +98,28 @@ func (w *world) stopWarehouse() {
 	if free() {
 		return // its process has left, and its id may be another's by now
 	}
-	_ = syscall.Kill(record.PID, syscall.SIGTERM)
+	_ = syscall.Kill(pid, syscall.SIGTERM)
 	w.eventually("the embedded server has left", free)
+}
+
+// warehousePID is the process of the embedded server as server.json names it; 0 if there
+// never was one.
+func (w *world) warehousePID() int {
+	w.t.Helper()
+	var record struct {
+		PID int `json:"pid"`
+	}
+	b, err := os.ReadFile(filepath.Join(w.data, "server.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &record)
+	}
+	if err != nil || record.PID <= 1 {
+		w.t.Fatalf("read server.json: pid %d, %v", record.PID, err)
+	}
+	return record.PID
 }
 
 // eventually polls, because processes have no other way to tell.
@@ -214,14 +224,16 @@ type provider struct {
 
 	mu     sync.Mutex
 	gate   chan struct{} // nil: open
+	pass   int           // requests that may pass the shut gate
 	bearer map[string]bool
 }
 
-// hold shuts the gate: requests wait there until release, and the first tells arrived.
-func (p *provider) hold() {
+// hold shuts the gate behind a number of requests: others wait there until release, and
+// the first of them tells arrived.
+func (p *provider) hold(pass int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.gate = make(chan struct{})
+	p.gate, p.pass = make(chan struct{}), pass
 }
 
 func (p *provider) release() {
@@ -248,6 +260,10 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.bearer[r.Header.Get("Authorization")] = true
 	gate := p.gate
+	if gate != nil && p.pass > 0 {
+		p.pass--
+		gate = nil
+	}
 	p.mu.Unlock()
 	if gate != nil {
 		select {
