@@ -19,7 +19,8 @@ type position struct {
 type checker struct {
 	schema   row.Schema
 	required []int
-	field    int // of the replaced range, -1: none
+	keys     []int // that must not be NULL
+	field    int   // of the replaced range, -1: none
 	scope    map[int]string
 }
 
@@ -28,6 +29,11 @@ func newChecker(o Options) checker {
 	for i, f := range c.schema {
 		if f.Required {
 			c.required = append(c.required, i)
+		}
+	}
+	if o.keyed() {
+		for _, k := range o.KeyFields {
+			c.keys = append(c.keys, c.schema.Index(k))
 		}
 	}
 	if o.WriteMode != ModeReplacePartition {
@@ -45,6 +51,11 @@ func (c checker) check(u row.Unit, r row.Row) (code, reason string) {
 	for _, i := range c.required {
 		if r.Cells[i].IsNull() {
 			return RejectMissingRequired, fmt.Sprintf("required column %s is NULL", c.schema[i].Name)
+		}
+	}
+	for _, i := range c.keys {
+		if r.Cells[i].IsNull() {
+			return RejectNullKey, fmt.Sprintf("key field %s is NULL", c.schema[i].Name)
 		}
 	}
 	if c.field >= 0 && !within(u, r.Cells[c.field]) {

@@ -120,7 +120,7 @@ func TestLostAnswerDoublesNothing(t *testing.T) {
 }
 
 func TestSameJobTwiceAttachesAndDoublesNothing(t *testing.T) {
-	for _, mode := range []string{sink.ModeReplacePartition, sink.ModeOverwrite} {
+	for _, mode := range []string{sink.ModeAppend, sink.ModeReplacePartition, sink.ModeOverwrite} {
 		t.Run(mode, func(t *testing.T) {
 			loads := &fault{match: loadJob}
 			loads.struck.Store(1) // only counts

@@ -99,6 +99,10 @@ func fillStatement(o Options, u row.Unit, q Query) (statement, string, error) {
 		}
 	}
 	params := []bigquery.QueryParameter{textParam("sink_chunk", id), textParam("sink_unit", u.ID), textParam("sink_step", o.Step)}
+	for _, k := range o.KeyFields {
+		data.Keys = append(data.Keys, quoted(k))
+	}
+	data.NullKeys = o.keyed()
 	if o.WriteMode == ModeReplacePartition {
 		data.Field = quoted(o.replaceField())
 		params = append(params, rangeParams(o, u, "sink_start", "sink_end")...)

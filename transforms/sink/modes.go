@@ -12,21 +12,49 @@ import (
 
 // mode is how a write mode publishes.
 type mode struct {
-	check func(Options) error
-	plan  func(publication) (statement, error)
+	check   func(Options) error
+	plan    func(publication) (statement, error)
+	match   func(Options) []string // columns that rows are matched by; nil: rows have no identity
+	update  bool                   // matched rows are updated
+	ordered bool                   // units act on each other's rows: one that fails stops those after it
 }
 
+// modeAppendKeys is ModeAppend with key fields.
+const modeAppendKeys = "append+key_fields"
+
 var modes = map[string]mode{
+	ModeAppend:           {check: checkAppend, plan: planAppend},
+	modeAppendKeys:       {check: checkKeys, plan: planMerge, match: matchRowID},
+	ModeInsertNew:        {check: checkKeys, plan: planMerge, match: matchKeys, ordered: true},
+	ModeMerge:            {check: checkKeys, plan: planMerge, match: matchKeys, update: true, ordered: true},
 	ModeReplacePartition: {check: checkReplace, plan: planReplace},
 	ModeOverwrite:        {check: checkOverwrite, plan: planOverwrite},
+}
+
+// mode returns how the options publish; false if there is no such mode.
+func (o Options) mode() (mode, bool) {
+	name := o.WriteMode
+	if name == ModeAppend && len(o.KeyFields) > 0 {
+		name = modeAppendKeys
+	}
+	m, ok := modes[name]
+	return m, ok
+}
+
+// keyed reports whether rows are matched by their keys, so that none may be NULL.
+func (o Options) keyed() bool {
+	m, _ := o.mode()
+	return m.match != nil
 }
 
 // publication is one unit that is about to be published.
 type publication struct {
 	options Options
+	mode    mode
 	unit    row.Unit
 	chosen  []ChunkRef
 	to      destination
+	keys    keyFacts // of modes that match rows
 }
 
 // statement is the query job of a publish.
@@ -47,6 +75,13 @@ func (p publication) data() sqlData {
 
 func (p publication) params() []bigquery.QueryParameter {
 	return []bigquery.QueryParameter{chunksParam(p.chosen), textParam("run_id", p.options.RunID)}
+}
+
+func checkAppend(Options) error { return nil }
+
+func planAppend(p publication) (statement, error) {
+	text, err := render(sqlAppend, p.data())
+	return statement{text: text, params: p.params()}, err
 }
 
 func checkOverwrite(o Options) error {

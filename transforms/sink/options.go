@@ -8,8 +8,11 @@ import (
 
 // Write modes.
 const (
-	ModeReplacePartition = "replace_partition"
-	ModeOverwrite        = "overwrite"
+	ModeAppend           = "append"            // a unit's rows land once; with key fields, each key of a unit
+	ModeInsertNew        = "insert_new"        // a key that the table has is not added
+	ModeMerge            = "merge"             // a key that the table has is updated
+	ModeReplacePartition = "replace_partition" // the slice holds exactly this generation's rows
+	ModeOverwrite        = "overwrite"         // the table holds exactly this generation's rows
 )
 
 // Partitioning is BigQuery's time partitioning of a table. Type is DAY, HOUR, MONTH or
@@ -43,7 +46,7 @@ type Options struct {
 
 	Table        Table             `json:"table"`
 	WriteMode    string            `json:"write_mode"`
-	KeyFields    []string          `json:"key_fields,omitempty"`    // what _row_id is made from; empty: the row's position
+	KeyFields    []string          `json:"key_fields,omitempty"`    // what a row is known by and _row_id is made from; empty: its position
 	ReplaceField string            `json:"replace_field,omitempty"` // "": the partitioning field
 	ReplaceScope map[string]string `json:"replace_scope,omitempty"` // column -> its only value, as Cell.Text spells it
 	MaxRejected  float64           `json:"max_rejected"`            // share of a unit's rows; 0: none may be rejected

@@ -94,14 +94,21 @@ func (p *publisher) run(ctx context.Context, refs []ChunkRef, blockedBy []string
 		p.result.State, p.result.Code = StateSkipped, CodeDependencyFailed
 		p.result.Error = "a step that this one depends on did not complete: " + strings.Join(blockedBy, ", ")
 	}
-	for _, u := range o.Units {
+	m, _ := o.mode()
+	for i, u := range o.Units {
 		if p.result.State == StateSkipped || p.result.Code == CodeTimeout {
 			break
 		}
-		// Units do not depend on each other: one that cannot be published must not hold
-		// back the days after it.
-		if failure := p.unit(ctx, u, units[u.ID]); failure != nil {
-			p.fail(u, failure)
+		failure := p.unit(ctx, u, units[u.ID])
+		if failure == nil {
+			continue
+		}
+		p.fail(u, failure)
+		// A unit that cannot be published holds back those after it only where they would
+		// act on its rows.
+		if later := len(o.Units) - i - 1; m.ordered && later > 0 {
+			p.warn(fmt.Sprintf("%d later slices were not published: %s acts on the rows of earlier ones", later, o.WriteMode))
+			break
 		}
 	}
 	p.result.End = p.clock().UTC()
@@ -208,7 +215,15 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 		}
 		p.to = &d
 	}
-	s, err := modes[p.options.WriteMode].plan(publication{p.options, u, chosen, *p.to})
+	m, _ := p.options.mode()
+	unit := publication{options: p.options, mode: m, unit: u, chosen: chosen, to: *p.to}
+	if m.match != nil {
+		var err error
+		if unit.keys, err = p.keyFacts(ctx, unit); err != nil {
+			return err
+		}
+	}
+	s, err := m.plan(unit)
 	if err != nil {
 		return err
 	}
@@ -216,7 +231,7 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
 	}
-	return p.count(ctx, d, s, sum.RowsOut, contentHash(chosen))
+	return p.count(ctx, d, s, counting{staged: sum.RowsOut, content: contentHash(chosen), keys: unit.keys, mode: m})
 }
 
 // bury puts the rejected rows of the chosen chains into the dead-letter table.

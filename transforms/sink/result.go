@@ -33,6 +33,7 @@ const (
 const (
 	RejectOutOfRange      = "OUT_OF_RANGE"
 	RejectMissingRequired = "MISSING_REQUIRED"
+	RejectNullKey         = "NULL_KEY"
 )
 
 // Counts are totals over the chosen chains of a step's units.
@@ -44,23 +45,33 @@ type Counts struct {
 	Billed   int64 `json:"bytes_billed,omitempty"` // by the step's query jobs
 }
 
+// Landing says what became of a step's staged rows, from job statistics: their number is
+// the sum of all four.
+type Landing struct {
+	Inserted   int64 `json:"inserted,omitempty"`
+	Updated    int64 `json:"updated,omitempty"`
+	Existing   int64 `json:"existing,omitempty"`   // their keys were already there
+	Superseded int64 `json:"superseded,omitempty"` // a later row of the same unit has their key
+}
+
 // StepResult is how a step ended. Its JSON names are those of the run folder's result.
 type StepResult struct {
-	Step      string    `json:"step"`
-	Type      string    `json:"type"`
-	Index     int       `json:"index"`
-	State     string    `json:"state"`
-	Table     string    `json:"table,omitempty"`
-	Staged    int64     `json:"staged"`             // rows in the chosen chains
-	Published int64     `json:"published"`          // rows in the destination, from job statistics
-	Unpriced  int64     `json:"unpriced,omitempty"` // the sink does not know; left to counters
-	JobIDs    []string  `json:"job_ids,omitempty"`
-	Code      string    `json:"code,omitempty"`
-	Error     string    `json:"error,omitempty"`
-	Warnings  []string  `json:"warnings,omitempty"`
-	Start     time.Time `json:"start"`
-	End       time.Time `json:"end"`
-	Counts    Counts    `json:"counts"`
+	Step      string `json:"step"`
+	Type      string `json:"type"`
+	Index     int    `json:"index"`
+	State     string `json:"state"`
+	Table     string `json:"table,omitempty"`
+	Staged    int64  `json:"staged"`    // rows in the chosen chains
+	Published int64  `json:"published"` // rows in the destination, from job statistics: Inserted + Updated
+	Landing
+	Unpriced int64     `json:"unpriced,omitempty"` // the sink does not know; left to counters
+	JobIDs   []string  `json:"job_ids,omitempty"`
+	Code     string    `json:"code,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Warnings []string  `json:"warnings,omitempty"`
+	Start    time.Time `json:"start"`
+	End      time.Time `json:"end"`
+	Counts   Counts    `json:"counts"`
 
 	// Continue says that dependents go on although this step did not complete.
 	Continue bool `json:"continue,omitempty"`

@@ -16,11 +16,16 @@ import (
 //go:embed sql/*.sql
 var sqlFiles embed.FS
 
-var sqlTexts = template.Must(template.New("sql").ParseFS(sqlFiles, "sql/*.sql"))
+var sqlTexts = template.Must(template.New("sql").Funcs(template.FuncMap{
+	"join": func(names []string) string { return strings.Join(names, ", ") },
+}).ParseFS(sqlFiles, "sql/*.sql"))
 
 // Names of the SQL files.
 const (
 	sqlSelect       = "select.sql"
+	sqlAppend       = "append.sql"
+	sqlMerge        = "merge.sql"
+	sqlKeys         = "keys.sql"
 	sqlReplaceRange = "replace_range.sql"
 	sqlDeadLetters  = "dead_letters.sql"
 	sqlFill         = "fill.sql"
@@ -33,9 +38,12 @@ type sqlData struct {
 	Table    string
 	Stage    string
 	Columns  []sqlColumn
-	Field    string // of the replaced range, "" if none
+	Field    string // of the replaced or matched range, "" if none
+	Keys     []string
+	Updates  []sqlColumn // that a matched row takes over; none: it is left as it is
 	Scope    []sqlScope
 	Required []string
+	NullKeys bool // NULL keys are rejected
 	Query    string
 }
 

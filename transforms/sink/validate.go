@@ -20,11 +20,14 @@ func (o Options) validate() error {
 			errs = append(errs, fmt.Errorf("key_fields names column %q, which the schema of %s does not have", key, o.Table.Name))
 		}
 	}
-	m, ok := modes[o.WriteMode]
+	m, ok := o.mode()
 	if !ok {
 		errs = append(errs, fmt.Errorf("write_mode %q is not supported: use one of %s", o.WriteMode, strings.Join(sortedKeys(modes), ", ")))
 	} else {
 		errs = append(errs, m.check(o))
+	}
+	if len(o.ReplaceScope) > 0 && o.WriteMode != ModeReplacePartition {
+		errs = append(errs, fmt.Errorf("replace_scope narrows what %s deletes; %s deletes nothing by it", ModeReplacePartition, o.WriteMode))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("step %s: %w", o.Step, err)

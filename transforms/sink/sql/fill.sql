@@ -1,7 +1,7 @@
 INSERT INTO {{.Stage}} (_kind, _chunk, _part, _page, _index, _row_id, _code, _step, _reason, _payload{{range .Columns}}, {{.Quoted}}{{end}})
 SELECT
   IF(_code IS NULL, 'row', 'reject'), @sink_chunk, 'sql', 0, _index,
-  SUBSTR(TO_HEX(SHA256(CONCAT(@sink_unit, ':', CAST(_index AS STRING)))), 1, 32),
+  SUBSTR(TO_HEX(SHA256(CONCAT(@sink_unit, ':', {{if .Keys}}TO_JSON_STRING(STRUCT({{join .Keys}})){{else}}CAST(_index AS STRING){{end}}))), 1, 32),
   _code, @sink_step,
   IF(_code IS NULL, NULL, CONCAT('a row of the query is ', _code)),
   IF(_code IS NULL, NULL, _payload)
@@ -12,6 +12,9 @@ FROM (
       {{- range .Required}}
       WHEN {{.}} IS NULL THEN 'MISSING_REQUIRED'
       {{- end}}
+      {{- if .NullKeys}}{{range .Keys}}
+      WHEN {{.}} IS NULL THEN 'NULL_KEY'
+      {{- end}}{{end}}
       {{- if .Field}}
       WHEN {{.Field}} IS NULL OR {{.Field}} < @sink_start OR {{.Field}} >= @sink_end THEN 'OUT_OF_RANGE'
       {{- end}}

@@ -2,8 +2,8 @@ BEGIN TRANSACTION;
 DELETE FROM {{.Table}}
 WHERE {{.Field}} >= @range_start AND {{.Field}} < @range_end
 {{- range .Scope}} AND {{.Column}} = CAST(@{{.Param}} AS {{.Type}}){{end}};
-INSERT INTO {{.Table}} ({{range $i, $c := .Columns}}{{if $i}}, {{end}}{{$c.Quoted}}{{end}})
+INSERT INTO {{.Table}} ({{template "names" .}})
 SELECT {{template "columns" .}}
 FROM {{.Stage}}
-WHERE _kind = 'row' AND _chunk IN (SELECT id FROM UNNEST(@chunks) AS id);
+WHERE {{template "chosen" .}};
 COMMIT TRANSACTION;

@@ -1,3 +1,3 @@
 SELECT {{template "columns" .}}
 FROM {{.Stage}}
-WHERE _kind = 'row' AND _chunk IN (SELECT id FROM UNNEST(@chunks) AS id)
+WHERE {{template "chosen" .}}

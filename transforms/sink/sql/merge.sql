@@ -1,0 +1,16 @@
+MERGE INTO {{.Table}} AS destination
+USING (
+  SELECT {{template "columns" .}}
+  FROM {{.Stage}} AS stage
+  WHERE {{template "chosen" .}}
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY {{range $i, $k := .Keys}}{{if $i}}, {{end}}stage.{{$k}}{{end}} ORDER BY _part DESC, _page DESC, _index DESC) = 1
+) AS staged
+ON {{range $i, $k := .Keys}}{{if $i}} AND {{end}}destination.{{$k}} = staged.{{$k}}{{end}}
+{{- if .Field}} AND destination.{{.Field}} BETWEEN @low AND @high{{end}}
+{{- if .Updates}}
+WHEN MATCHED THEN
+  UPDATE SET {{range $i, $c := .Updates}}{{if $i}}, {{end}}{{$c.Quoted}} = staged.{{$c.Quoted}}{{end}}
+{{- end}}
+WHEN NOT MATCHED THEN
+  INSERT ({{template "names" .}})
+  VALUES ({{range $i, $c := .Columns}}{{if $i}}, {{end}}staged.{{$c.Quoted}}{{end}})
