@@ -23,6 +23,7 @@ const maxCredential = 64 << 10
 func (a *app) credentialsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "credentials", Short: "Keep provider credentials, encrypted by KMS",
+		Example: "  convergence credentials set OPENAI --org acme --from-env OPENAI_ADMIN_KEY\n  convergence credentials list --org acme",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("unknown command %q; there are set, list and delete", args[0])}

@@ -15,10 +15,11 @@ import (
 func (a *app) jobCommand() *cobra.Command {
 	var spec string
 	c := &cobra.Command{
-		Use:    "job --spec FILE",
-		Short:  "Run one Beam job in this process (the service starts this as a child)",
-		Hidden: true,
-		Args:   exactArgs(0),
+		Use:     "job --spec FILE",
+		Short:   "Run one Beam job in this process (the service starts this as a child)",
+		Example: "  convergence job --spec .convergence/runs/3b1f.../spec.json",
+		Hidden:  true,
+		Args:    exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if spec == "" {
 				return usageError{errors.New("--spec is missing: it names the spec.json of a run folder")}

@@ -87,6 +87,7 @@ func (a *app) root() *cobra.Command {
 		Use:           "convergence",
 		Short:         "Beam-native, YAML-driven ETL for LLM and cloud cost",
 		Long:          "Convergence compiles a YAML pipeline into an Apache Beam graph, runs it, lands exact rows in\nBigQuery and prices every token. Without a project or endpoint in the environment, commands use\nthe embedded warehouse in --data-dir.",
+		Example:       "  convergence run openai/cost/usage_cost --org acme --date 2026-08-19\n  convergence report --org acme --by model",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(c *cobra.Command, args []string) error {
