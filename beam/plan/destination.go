@@ -13,11 +13,13 @@ import (
 	"github.com/cloudact/convergence/transforms/row"
 )
 
-// builtModes are the write modes that this version can publish, plannedModes those that
-// the language has beside them.
-var (
-	builtModes   = []string{"replace_partition", "overwrite"}
-	plannedModes = []string{"append", "insert_new", "merge"}
+// Write modes.
+const (
+	modeAppend    = "append"
+	modeInsertNew = "insert_new"
+	modeMerge     = "merge"
+	modeReplace   = "replace_partition"
+	modeOverwrite = "overwrite"
 )
 
 const (
@@ -44,10 +46,10 @@ func (s *stepBuilder) destination() {
 		d.WriteMode = output.WriteMode
 	}
 	if d.WriteMode == "" {
-		d.WriteMode = map[string]string{configs.KindQuery: "overwrite"}[s.processor.Kind()]
+		d.WriteMode = map[string]string{configs.KindQuery: modeOverwrite}[s.processor.Kind()]
 	}
 	if d.WriteMode == "" {
-		d.WriteMode = "append"
+		d.WriteMode = modeAppend
 	}
 	if d.Delivery == "" {
 		d.Delivery = "exactly_once"
@@ -55,6 +57,7 @@ func (s *stepBuilder) destination() {
 	path := s.path + ".destination"
 	s.schema(said)
 	s.layout(&d)
+	s.keys(d)
 	s.rejects(&d, said.MaxRejected)
 	s.out.Destination = d
 	if !s.out.writesRows() {
@@ -77,9 +80,6 @@ func (s *stepBuilder) refused(d Destination, path string) {
 	if d.Path != "" {
 		s.problem(node("path"), path+".path", "files as destinations are not part of this version; name a table")
 		return
-	}
-	if slices.Contains(plannedModes, d.WriteMode) && s.out.writesRows() {
-		s.problem(node("write_mode"), path+".write_mode", "%s is not part of this version; available: %s", d.WriteMode, strings.Join(builtModes, ", "))
 	}
 	if d.Delivery == "smart" {
 		s.problem(node("delivery"), path+".delivery", "smart is not part of this version; available: exactly_once")
@@ -154,13 +154,18 @@ func (s *stepBuilder) layout(d *Destination) {
 	if d.Clustering == nil {
 		d.Clustering = s.out.Schema.Clustering
 	}
-	if d.WriteMode != "replace_partition" {
+	path := s.path + ".destination"
+	if d.WriteMode != modeReplace {
+		for _, key := range []string{"replace_field", "replace_scope"} {
+			if n := configs.Member(s.at("destination"), key); n != nil {
+				s.problem(n, path+"."+key, "belongs to replace_partition; %s deletes nothing by it", d.WriteMode)
+			}
+		}
 		return
 	}
 	if d.ReplaceField == "" && d.TimePartitioning != nil {
 		d.ReplaceField = d.TimePartitioning.Field
 	}
-	path := s.path + ".destination"
 	if d.ReplaceField == "" {
 		s.problem(s.at("destination"), path+".replace_field", "is required: the table is not partitioned, so replace_partition cannot tell which rows belong to a slice")
 		return
@@ -169,8 +174,30 @@ func (s *stepBuilder) layout(d *Destination) {
 	for _, name := range slices.Sorted(maps.Keys(d.ReplaceScope)) {
 		s.column(name, path+".replace_scope."+name)
 	}
-	for _, name := range d.KeyFields {
-		s.column(name, path+".key_fields")
+}
+
+// keys checks the columns that rows are known by. Modes that match rows need them to be
+// comparable; the others only make row ids from them.
+func (s *stepBuilder) keys(d Destination) {
+	path, n := s.path+".destination.key_fields", configs.Member(s.at("destination"), "key_fields")
+	matches := d.WriteMode == modeInsertNew || d.WriteMode == modeMerge
+	if n == nil {
+		n = s.at("destination")
+	}
+	if matches && len(d.KeyFields) == 0 {
+		s.problem(n, path, "is required: %s finds out by these columns which rows the table has", d.WriteMode)
+	}
+	matches = matches || d.WriteMode == modeAppend
+	for i, name := range d.KeyFields {
+		s.column(name, path)
+		fields := s.out.Schema.Fields
+		at := fields.Index(name)
+		switch {
+		case slices.Contains(d.KeyFields[:i], name):
+			s.problem(n, path, "names %q twice", name)
+		case at >= 0 && matches && (fields[at].Type == row.TypeJSON || fields[at].Type == row.TypeFloat64):
+			s.problem(n, path, "names %q, whose type %s cannot tell rows apart", name, fields[at].Type)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func (b *builder) writersFor(s *Step, sourceTable string) ([]*Step, string) {
 // refusal says why a step cannot take the rows of another as they are made, "" when it can.
 func refusal(s, writer *Step) string {
 	switch {
-	case !slices.Contains(builtModes, writer.Destination.WriteMode):
+	case writer.Destination.WriteMode != modeReplace && writer.Destination.WriteMode != modeOverwrite:
 		return fmt.Sprintf("step %q writes with %s; only rows of replace_partition and overwrite can be taken over", writer.ID, writer.Destination.WriteMode)
 	case writer.Kind == configs.KindQuery:
 		return fmt.Sprintf("step %q is computed by the warehouse and emits no rows", writer.ID)

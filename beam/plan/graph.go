@@ -140,7 +140,7 @@ func topological(steps []*Step, byID map[string]*Step) []*Step {
 	return out
 }
 
-// writers refuses two steps that replace each other's rows.
+// writers refuses steps that replace each other's rows.
 func (b *builder) writers(nodes []*yaml.Node) {
 	byTable := map[string]*Step{}
 	for _, s := range b.plan.Steps {
@@ -153,9 +153,7 @@ func (b *builder) writers(nodes []*yaml.Node) {
 			byTable[d.Table] = s
 			continue
 		}
-		scoped := d.WriteMode == "replace_partition" && first.Destination.WriteMode == "replace_partition" &&
-			len(d.ReplaceScope) > 0 && len(first.Destination.ReplaceScope) > 0
-		if !scoped {
+		if d.replaces() || first.Destination.replaces() {
 			n := configs.Member(nodes[s.Index], "destination")
 			if n == nil {
 				n = nodes[s.Index]

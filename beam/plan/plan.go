@@ -106,6 +106,17 @@ type Destination struct {
 	Path, Format     string
 }
 
+// replaces reports whether publishing may remove rows that another step wrote.
+func (d Destination) replaces() bool {
+	return d.WriteMode == modeOverwrite || d.WriteMode == modeReplace && len(d.ReplaceScope) == 0
+}
+
+// LandsOnce reports whether a unit that was published may never be stated again: its
+// rows have no identity by which a second statement could find them.
+func (d Destination) LandsOnce() bool {
+	return d.WriteMode == modeAppend && len(d.KeyFields) == 0
+}
+
 // Limit bounds rejected rows: by number, or by share of all rows when Share is not zero.
 type Limit struct {
 	Rows  int64

@@ -43,7 +43,7 @@ func (s *stepBuilder) units() {
 
 // byDay reports whether the step's slices are days.
 func (s *stepBuilder) byDay() bool {
-	if s.out.Destination.WriteMode == "overwrite" {
+	if s.out.Destination.WriteMode == modeOverwrite {
 		return false
 	}
 	if s.processor.Output().ByDay {
