@@ -79,6 +79,15 @@ func (c *check) amount(key [2]string, got calculated, want openai.ModelDay) erro
 	return nil
 }
 
+// difference says how far the two sides are apart at most.
+func (c *check) difference() string {
+	if c.worst.Sign() == 0 {
+		return "every one exact"
+	}
+	f, _ := c.worst.Float64() // only to be read by people
+	return fmt.Sprintf("largest difference %.1e USD", f)
+}
+
 func (c *check) complete(requests int64) error {
 	if c.requests != requests {
 		return fmt.Errorf("%d requests in the cost table, the provider counts %d", c.requests, requests)

@@ -25,7 +25,7 @@ import (
 const (
 	seed     = 20260819
 	pipeline = "openai/cost/usage_cost"
-	days     = 5
+	most     = 28 // days over which the traces may be spread
 )
 
 // organisations of the demo; the admin keys are the simulator's own.
@@ -37,9 +37,10 @@ var organisations = []openai.Org{
 func main() {
 	bin := flag.String("bin", "bin/convergence", "the product's binary")
 	keep := flag.Bool("keep", false, "keep the data directory")
+	days := flag.Int("days", 5, "days over which the requests are spread")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *bin, *keep)
+	err := run(ctx, options{bin: *bin, keep: *keep, days: *days})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -47,9 +48,18 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, bin string, keep bool) (err error) {
+type options struct {
+	bin  string
+	keep bool
+	days int
+}
+
+func run(ctx context.Context, o options) error {
 	start := time.Now()
-	bin, err = filepath.Abs(bin)
+	if o.days < 1 || o.days > most {
+		return fmt.Errorf("-days is %d; it must be 1 to %d", o.days, most)
+	}
+	bin, err := filepath.Abs(o.bin)
 	if err != nil {
 		return err
 	}
@@ -57,13 +67,13 @@ func run(ctx context.Context, bin string, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if keep {
+	if o.keep {
 		fmt.Println("data directory:", dir)
 	} else {
 		defer func() { _ = os.RemoveAll(dir) }() // the embedded cloud leaves with it
 	}
 	first := civil.Date{Year: 2026, Month: time.August, Day: 19}
-	d := &demo{bin: bin, dir: filepath.Join(dir, "data"), days: openai.Days(first, days)}
+	d := &demo{bin: bin, dir: filepath.Join(dir, "data"), days: openai.Days(first, o.days)}
 	if err := d.provider(); err != nil {
 		return err
 	}

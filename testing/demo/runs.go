@@ -3,39 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
+
+	"github.com/cloudact/convergence/api/client"
 )
 
-type runAnswer struct {
-	ID     string `json:"pipeline_logging_id"`
-	Status string `json:"status"`
-	Error  string `json:"error_message"`
-	Steps  []struct {
-		Step      string `json:"step"`
-		Status    string `json:"status"`
-		Table     string `json:"table"`
-		Rows      int64  `json:"rows"`
-		Published int64  `json:"rows_published"`
-		Unpriced  int64  `json:"rows_unpriced"`
-		Pages     int64  `json:"pages_fetched"`
-		Requests  int64  `json:"requests"`
-		Error     string `json:"error_message"`
-	} `json:"steps"`
-	DurationMS int64 `json:"duration_ms"`
-}
+var usageCost = client.Pipeline{Provider: "openai", Domain: "cost", Name: "usage_cost"}
 
 // runAll posts one run per organisation at once and waits for all of them.
 func (d *demo) runAll(ctx context.Context) error {
 	ids := map[string]string{}
 	for _, org := range organisations {
-		var started runAnswer
-		path := "/api/v1/pipelines/run/" + org.Name + "/" + pipeline
-		body := map[string]string{"start_date": d.first(), "end_date": d.last(), "trigger_by": "make demo"}
-		if err := d.call(ctx, http.MethodPost, path, org.Name, body, &started); err != nil {
+		started, err := d.client(d.service.keys[org.Name]).Run(ctx, org.Name, usageCost, client.RunOptions{
+			StartDate: d.first(), EndDate: d.last(), TriggerBy: "make demo",
+		})
+		if err != nil {
 			return err
 		}
-		fmt.Printf("  POST %s -> %s %s\n", path, started.Status, started.ID)
+		fmt.Printf("  POST /api/v1/pipelines/run/%s/%s -> %s %s\n", org.Name, pipeline, started.Status, started.ID)
 		ids[org.Name] = started.ID
 	}
 	for _, org := range organisations {
@@ -46,36 +31,32 @@ func (d *demo) runAll(ctx context.Context) error {
 	return nil
 }
 
-// follow polls a run to its end and prints a line whenever a step has moved.
+// follow waits for the end of a run and prints a line whenever a step has moved.
 func (d *demo) follow(ctx context.Context, org, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	shown := map[string]string{}
-	for {
-		var r runAnswer
-		if err := d.call(ctx, http.MethodGet, "/api/v1/pipelines/runs/"+id, org, nil, &r); err != nil {
-			return err
-		}
+	run, err := d.client(d.service.keys[org]).Wait(ctx, id, func(r client.Run) {
 		for _, s := range r.Steps {
+			if s.Status == client.Pending || s.Status.Ended() && !r.Status.Ended() {
+				continue // the last counts come with the end of the run
+			}
 			line := fmt.Sprintf("  %-7s %-14s %-9s %6d rows %4d pages %4d requests -> %s %d rows, %d unpriced",
 				org, s.Step, s.Status, s.Rows, s.Pages, s.Requests, s.Table, s.Published, s.Unpriced)
-			if s.Status != "PENDING" && shown[s.Step] != line {
+			if shown[s.Step] != line {
 				shown[s.Step] = line
 				fmt.Println(line)
 			}
 		}
-		switch r.Status {
-		case "COMPLETED":
-			fmt.Printf("  %-7s %s in %s\n", org, r.Status, time.Duration(r.DurationMS)*time.Millisecond)
-			return nil
-		case "PENDING", "RUNNING":
-		default:
-			return fmt.Errorf("run %s of %s ended %s: %s", id, org, r.Status, r.Error)
-		}
-		if err := pause(ctx, pollEvery); err != nil {
-			return fmt.Errorf("run %s of %s: %w", id, org, err)
-		}
+	})
+	if err != nil {
+		return fmt.Errorf("follow run of %s: %w", org, err)
 	}
+	if run.Status != client.Completed {
+		return fmt.Errorf("run %s of %s ended %s: %s: %s", id, org, run.Status, run.Code, run.Error)
+	}
+	fmt.Printf("  %-7s %s in %s\n", org, run.Status, run.End.Sub(run.Start).Round(time.Millisecond))
+	return nil
 }
 
 func (d *demo) firstRun(ctx context.Context) error {

@@ -8,19 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/cloudact/convergence/api/client"
 )
 
 const (
 	startTimeout = 30 * time.Second
 	runTimeout   = 2 * time.Minute
 	pollEvery    = 300 * time.Millisecond
+	noKey        = "" // health needs none
 )
 
 // service is the running product.
@@ -77,6 +79,7 @@ func (d *demo) serve(ctx context.Context) error {
 		args = append(args, "--org", org.Name)
 	}
 	cmd := d.command(context.WithoutCancel(ctx), args...)
+	cmd.Env = append(cmd.Env, "LOG_LEVEL=WARN") // its lines would stand between ours
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -112,16 +115,18 @@ func (d *demo) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		var health struct {
-			Status string `json:"status"`
-		}
-		if err := d.call(ctx, http.MethodGet, "/health/ready", "", nil, &health); err == nil && health.Status == "ready" {
+		if health, err := d.client(noKey).Ready(ctx); err == nil && health.Status == "ready" {
 			return nil
 		}
 		if err := pause(ctx, pollEvery); err != nil {
 			return fmt.Errorf("the service did not become ready: %w", err)
 		}
 	}
+}
+
+// client speaks to the service with an API key.
+func (d *demo) client(key string) *client.Client {
+	return client.New(client.Config{BaseURL: d.service.url, Key: key, Poll: pollEvery})
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -131,39 +136,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// call makes one request as an organisation ("" for none).
-func (d *demo) call(ctx context.Context, method, path, org string, body, answer any) error {
-	var reader io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		reader = bytes.NewReader(b)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, d.service.url+path, reader)
-	if err != nil {
-		return err
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if org != "" {
-		request.Header.Set("X-API-Key", d.service.keys[org])
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	b, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, bytes.TrimSpace(b))
-	}
-	return json.Unmarshal(b, answer)
 }

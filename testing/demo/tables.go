@@ -138,8 +138,8 @@ func (d *demo) reconcile(ctx context.Context) error {
 		if err := check.complete(totals.Requests); err != nil {
 			return fmt.Errorf("%s: %w", org.Name, err)
 		}
-		fmt.Printf("  %-7s %3d of %3d day-model totals equal within leaves x 0.5e-9; largest difference %s USD; billed %s, calculated %s USD; %d unpriced, cost unknown\n",
-			org.Name, check.priced, check.priced, check.worst.FloatString(12), check.billed.FloatString(6), check.calculated.FloatString(6), check.unpriced)
+		fmt.Printf("  %-7s %3d of %3d day-model totals equal within leaves x 0.5e-9; %s; billed %s, calculated %s USD; %d unpriced, cost unknown\n",
+			org.Name, check.priced, check.priced, check.difference(), check.billed.FloatString(6), check.calculated.FloatString(6), check.unpriced)
 	}
 	return nil
 }
