@@ -13,12 +13,12 @@ import (
 )
 
 func (s *Server) routeDatasets(mux *http.ServeMux) {
-	s.handle(mux, "POST "+apiRoot+"/datasets", s.insertDataset)
-	s.handle(mux, "GET "+apiRoot+"/datasets", s.listDatasets)
-	s.handle(mux, "GET "+apiRoot+"/datasets/{dataset}", s.getDataset)
-	s.handle(mux, "PATCH "+apiRoot+"/datasets/{dataset}", s.patchDataset)
-	s.handle(mux, "PUT "+apiRoot+"/datasets/{dataset}", s.patchDataset)
-	s.handle(mux, "DELETE "+apiRoot+"/datasets/{dataset}", s.deleteDataset)
+	s.handle(mux, "datasets.insert", "POST "+apiRoot+"/datasets", s.insertDataset)
+	s.handle(mux, "datasets.list", "GET "+apiRoot+"/datasets", s.listDatasets)
+	s.handle(mux, "datasets.get", "GET "+apiRoot+"/datasets/{dataset}", s.getDataset)
+	s.handle(mux, "datasets.patch", "PATCH "+apiRoot+"/datasets/{dataset}", s.patchDataset)
+	s.handle(mux, "datasets.update", "PUT "+apiRoot+"/datasets/{dataset}", s.patchDataset)
+	s.handle(mux, "datasets.delete", "DELETE "+apiRoot+"/datasets/{dataset}", s.deleteDataset)
 }
 
 // maxID is the longest id of a dataset or job.

@@ -21,18 +21,20 @@ const (
 // an empty one.
 type endpoint func(r *http.Request) (any, error)
 
-func (s *Server) handle(mux *http.ServeMux, pattern string, e endpoint) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+// handle serves a method of the API under the name that the service's own
+// reference gives it.
+func (s *Server) handle(mux *http.ServeMux, method, pattern string, e endpoint) {
+	mux.HandleFunc(pattern, s.cfg.Faults.around(method, func(w http.ResponseWriter, r *http.Request) {
 		body, err := e(r)
 		s.answer(w, r, body, err)
-	})
+	}))
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, body any, err error) {
 	if err = s.sqlError(err); err != nil {
 		var known *wire.Error
 		if isConflict(err) {
-			err = &wire.Error{HTTPStatus: http.StatusServiceUnavailable, Reason: "backendError", Message: "The table is being changed; try again."}
+			err = wire.BackendError()
 		} else if !errors.As(err, &known) {
 			s.cfg.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}

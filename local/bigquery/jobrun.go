@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/cloudact/convergence/local/bigquery/catalog"
 	"github.com/cloudact/convergence/local/bigquery/wire"
@@ -18,6 +20,7 @@ import (
 
 // States of a job.
 const (
+	statePending = "PENDING"
 	stateRunning = "RUNNING"
 	stateDone    = "DONE"
 )
@@ -31,6 +34,7 @@ type jobRun struct {
 	data      []byte // uploaded bytes of a load
 	jobless   bool   // a short query that asked not to be told of its job
 	rows      *queryRows
+	hold      *hold
 	done      chan struct{}
 	cancel    context.CancelFunc
 }
@@ -110,21 +114,67 @@ func (s *Server) submit(ctx context.Context, project string, sub submission) (*j
 	// A client that goes away, or cancels before the job began to work, must
 	// not lose the job's record.
 	lasting := context.WithoutCancel(ctx)
-	ctx, run.cancel = context.WithCancel(lasting)
-	defer run.cancel()
-	if !s.jobs.add(run) {
-		return nil, wire.DuplicateJob(project, run.job.JobReference.Location, run.job.JobReference.JobID)
-	}
-	defer s.jobs.remove(run)
-	if _, err := catalog.Job(lasting, s.db, run.job.JobReference); err == nil {
-		return nil, wire.DuplicateJob(project, run.job.JobReference.Location, run.job.JobReference.JobID)
-	} else if !isNotFound(err) {
+	if ctx, err = run.bound(lasting); err != nil {
 		return nil, err
 	}
-	if err := s.execute(ctx, run); err != nil {
-		return run, s.fail(ctx, run, err)
+	if run.hold = faultOf(ctx).newHold(run); !s.jobs.add(run) {
+		run.cancel()
+		return nil, wire.DuplicateJob(project, run.job.JobReference.Location, run.job.JobReference.JobID)
 	}
+	if err := s.requireFreshID(lasting, run); err != nil {
+		run.cancel()
+		s.jobs.remove(run)
+		return nil, err
+	}
+	if run.hold == nil {
+		return run, s.finish(ctx, run)
+	}
+	s.wg.Go(func() {
+		run.hold.wait(ctx)
+		if err := s.finish(ctx, run); err != nil {
+			s.cfg.Logger.ErrorContext(ctx, "a held job could not be recorded", "job", run.job.ID, "error", err)
+		}
+	})
 	return run, nil
+}
+
+// bound makes the job's own context, which a cancel or the job's own timeout
+// ends.
+func (run *jobRun) bound(ctx context.Context) (context.Context, error) {
+	if run.cfg.JobTimeoutMs == "" || run.cfg.JobTimeoutMs == "0" {
+		ctx, run.cancel = context.WithCancel(ctx)
+		return ctx, nil
+	}
+	ms, err := strconv.ParseInt(run.cfg.JobTimeoutMs, 10, 64)
+	if err != nil || ms < 0 {
+		return nil, wire.Invalid("Invalid value for jobTimeoutMs: %s", run.cfg.JobTimeoutMs)
+	}
+	ctx, run.cancel = context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
+	return ctx, nil
+}
+
+// requireFreshID refuses an id that a finished job has.
+func (s *Server) requireFreshID(ctx context.Context, run *jobRun) error {
+	ref := run.job.JobReference
+	if _, err := catalog.Job(ctx, s.db, ref); err == nil {
+		return wire.DuplicateJob(ref.ProjectID, ref.Location, ref.JobID)
+	} else if !isNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// finish does the work of a job, and records it.
+func (s *Server) finish(ctx context.Context, run *jobRun) error {
+	defer run.cancel()
+	defer s.jobs.remove(run)
+	if err := ctx.Err(); err != nil {
+		return s.fail(ctx, run, err)
+	}
+	if err := s.execute(ctx, run); err != nil {
+		return s.fail(ctx, run, err)
+	}
+	return nil
 }
 
 func (s *Server) newRun(ctx context.Context, project string, sub submission) (*jobRun, error) {
@@ -213,6 +263,9 @@ func (s *Server) locate(ctx context.Context, project, asked string, cfg *wire.Jo
 
 // execute does the work of a job; its last transaction records the job.
 func (s *Server) execute(ctx context.Context, run *jobRun) error {
+	if err := faultOf(ctx).atStatement(ctx, 0); err != nil {
+		return err
+	}
 	switch {
 	case run.cfg.Query != nil:
 		return s.runQuery(ctx, run)
@@ -257,11 +310,14 @@ func (s *Server) fail(ctx context.Context, run *jobRun, cause error) error {
 	known := wireError(cause)
 	switch {
 	case known != nil:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		ms, _ := time.ParseDuration(run.cfg.JobTimeoutMs + "ms")
+		known = &wire.Error{Reason: wire.ReasonStopped, Message: "Job execution was cancelled: Job timed out after " + ms.String()}
 	case errors.Is(cause, context.Canceled):
 		known = &wire.Error{Reason: wire.ReasonStopped, Message: "Job execution was cancelled: User requested cancellation"}
 	default:
 		s.cfg.Logger.ErrorContext(ctx, "job failed", "job", run.job.ID, "error", cause)
-		known = &wire.Error{Reason: "jobInternalError", Message: "The job encountered an internal error: " + cause.Error()}
+		known = &wire.Error{Reason: wire.ReasonJobInternalError, Message: "The job encountered an internal error: " + cause.Error()}
 	}
 	proto := known.Proto()
 	run.rows = nil

@@ -10,10 +10,10 @@ import (
 )
 
 func (s *Server) routeJobs(mux *http.ServeMux) {
-	s.handle(mux, "POST "+apiRoot+"/jobs", s.insertJob)
-	s.handle(mux, "GET "+apiRoot+"/jobs", s.listJobs)
-	s.handle(mux, "GET "+apiRoot+"/jobs/{job}", s.getJob)
-	s.handle(mux, "POST "+apiRoot+"/jobs/{job}/cancel", s.cancelJob)
+	s.handle(mux, "jobs.insert", "POST "+apiRoot+"/jobs", s.insertJob)
+	s.handle(mux, "jobs.list", "GET "+apiRoot+"/jobs", s.listJobs)
+	s.handle(mux, "jobs.get", "GET "+apiRoot+"/jobs/{job}", s.getJob)
+	s.handle(mux, "jobs.cancel", "POST "+apiRoot+"/jobs/{job}/cancel", s.cancelJob)
 }
 
 func (s *Server) insertJob(r *http.Request) (any, error) {
@@ -25,7 +25,7 @@ func (s *Server) insertJob(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return linked(r, run.job), nil
+	return linked(r, run.visible()), nil
 }
 
 func linked(r *http.Request, job *wire.Job) *wire.Job {
@@ -40,9 +40,10 @@ func pathJob(r *http.Request) wire.JobReference {
 
 // findJob returns a job that has ended, or what is known of one that runs.
 func (s *Server) findJob(r *http.Request, ref wire.JobReference) (*wire.Job, error) {
-	if run := s.jobs.find(ref); run != nil {
-		shown := *run.shown
-		return &shown, nil
+	if run := s.jobs.find(ref); run != nil && !run.hold.over() {
+		return run.copyShown(), nil
+	} else if run != nil && run.hold != nil {
+		<-run.done
 	}
 	return catalog.Job(r.Context(), s.db, ref)
 }
@@ -63,12 +64,13 @@ type cancelResponse struct {
 // cancelJob asks a job to stop; the job's end is for the client to see.
 func (s *Server) cancelJob(r *http.Request) (any, error) {
 	ref := pathJob(r)
-	job, err := s.findJob(r, ref)
-	if err != nil {
-		return nil, err
-	}
 	if run := s.jobs.find(ref); run != nil {
 		run.cancel()
+		return cancelResponse{Kind: "bigquery#jobCancelResponse", Job: linked(r, run.copyShown())}, nil
+	}
+	job, err := catalog.Job(r.Context(), s.db, ref)
+	if err != nil {
+		return nil, err
 	}
 	return cancelResponse{Kind: "bigquery#jobCancelResponse", Job: linked(r, job)}, nil
 }

@@ -13,8 +13,8 @@ import (
 )
 
 func (s *Server) routeQueries(mux *http.ServeMux) {
-	s.handle(mux, "POST "+apiRoot+"/queries", s.query)
-	s.handle(mux, "GET "+apiRoot+"/queries/{job}", s.getQueryResults)
+	s.handle(mux, "jobs.query", "POST "+apiRoot+"/queries", s.query)
+	s.handle(mux, "jobs.getQueryResults", "GET "+apiRoot+"/queries/{job}", s.getQueryResults)
 }
 
 // requestGate makes calls with the same request id take turns, so that the
@@ -132,6 +132,9 @@ func (s *Server) query(r *http.Request) (any, error) {
 			}
 			return s.answerQuery(r.Context(), job, req)
 		}
+		if run := s.jobs.findRequest(project, req.RequestID); run != nil {
+			return run.incomplete("bigquery#queryResponse"), nil
+		}
 	}
 	run, err := s.submit(r.Context(), project, sub)
 	if err != nil {
@@ -139,6 +142,9 @@ func (s *Server) query(r *http.Request) (any, error) {
 	}
 	if req.DryRun {
 		return dryRunResponse(run.job), nil
+	}
+	if run.hold != nil {
+		return run.incomplete("bigquery#queryResponse"), nil
 	}
 	return s.answerQuery(r.Context(), run.job, req)
 }
@@ -165,14 +171,20 @@ func (s *Server) getQueryResults(r *http.Request) (any, error) {
 		return nil, err
 	}
 	ref := pathJob(r)
-	if run := s.jobs.find(ref); run != nil && !waitFor(r, run.done) {
-		return &queryResponse{Kind: "bigquery#getQueryResultsResponse", JobReference: &run.shown.JobReference}, nil
+	if run := s.jobs.find(ref); run != nil && (run.hold != nil && !run.hold.over() || !waitFor(r, run.done)) {
+		return run.incomplete("bigquery#getQueryResultsResponse"), nil
 	}
 	job, err := catalog.Job(r.Context(), s.db, ref)
 	if err != nil {
 		return nil, err
 	}
 	return s.results(r.Context(), job, p, r.URL.Query().Get("formatOptions.useInt64Timestamp") == "true")
+}
+
+// incomplete answers for a query that has not ended.
+func (run *jobRun) incomplete(kind string) *queryResponse {
+	ref := run.shown.JobReference
+	return &queryResponse{Kind: kind, JobReference: &ref, QueryID: ref.JobID, Location: ref.Location}
 }
 
 // defaultWait is how long results are waited for without timeoutMs.

@@ -26,6 +26,9 @@ func (s *Server) runQuery(ctx context.Context, run *jobRun) error {
 	if len(texts) > 1 {
 		return s.runScript(ctx, run, qc, texts)
 	}
+	if err := faultOf(ctx).atStatement(ctx, 1); err != nil {
+		return err
+	}
 	for range staleRetries {
 		st, err := s.analyse(ctx, s.db, qc, texts[0])
 		if err != nil {
@@ -82,6 +85,11 @@ func (s *Server) runStatement(ctx context.Context, run *jobRun, st *statement) e
 	case analyze.KindBeginTransaction, analyze.KindCommitTransaction, analyze.KindRollbackTransaction:
 		return wire.InvalidQuery("Transaction control statements are supported only in scripts or sessions")
 	}
+	leave, err := s.dml.enter(st)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	c := change{run: func(ctx context.Context, conn *sql.Conn) error {
 		if err := s.perform(ctx, conn, st); err != nil {
 			return err

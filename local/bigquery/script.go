@@ -39,7 +39,11 @@ func (s *Server) runScript(ctx context.Context, run *jobRun, qc *queryContext, t
 	defer sc.abandon(ctx)
 	run.job.Statistics.Query.StatementType = "SCRIPT"
 	for i, text := range texts {
-		if err := sc.step(ctx, text, i == len(texts)-1); err != nil {
+		err := faultOf(ctx).atStatement(ctx, i+1)
+		if err == nil {
+			err = sc.step(ctx, text, i == len(texts)-1)
+		}
+		if err != nil {
 			sc.forgetChildren()
 			return err
 		}
@@ -202,8 +206,13 @@ func (sc *script) within(ctx context.Context, st *statement) error {
 		}
 		sc.tx.held = append(sc.tx.held, k)
 	}
+	leave, err := sc.s.dml.enter(st)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	st.schema = sc.s.schema.Load()
-	err := sc.s.perform(ctx, sc.tx.conn, st)
+	err = sc.s.perform(ctx, sc.tx.conn, st)
 	if isConflict(err) {
 		return wire.ConcurrentUpdate(k.table)
 	}
@@ -239,8 +248,12 @@ func (sc *script) alone(ctx context.Context, st *statement, last bool) error {
 	if k, ok := st.lock(); ok {
 		c.locks = []lock{k}
 	}
-	err := sc.s.apply(ctx, c)
+	leave, err := sc.s.dml.enter(st)
 	if err != nil {
+		return err
+	}
+	defer leave()
+	if err = sc.s.apply(ctx, c); err != nil {
 		sc.run.job.Status.State = stateRunning
 	}
 	return err

@@ -40,6 +40,10 @@ type Config struct {
 	Clock func() time.Time
 	// Logger takes what no client is told; nil discards it.
 	Logger *slog.Logger
+	// Faults makes the server misbehave as a test asks; nil never does.
+	Faults *Faults
+	// DMLLimits bounds DML statements by table; the zero value does not.
+	DMLLimits DMLLimits
 }
 
 // How long requests and results are remembered.
@@ -59,6 +63,7 @@ type Server struct {
 	inserts  *insertMemory
 	uploads  *uploads
 	requests *requestGate
+	dml      *dmlGate
 	schema   atomic.Int64 // counts changes of schemas
 	tempDir  string
 	wg       sync.WaitGroup
@@ -79,6 +84,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, db: sql.OpenDB(connector), analyzer: analyzer, locks: newLockTable(), jobs: newRunningJobs(),
 		uploads: newUploads(), requests: newRequestGate(),
+		dml: newDMLGate(cfg.DMLLimits, cfg.Clock),
 	}
 	s.db.SetMaxIdleConns(8)
 	if err := s.prepare(ctx); err != nil {

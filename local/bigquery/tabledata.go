@@ -14,8 +14,8 @@ import (
 
 func (s *Server) routeTableData(mux *http.ServeMux) {
 	const root = apiRoot + "/datasets/{dataset}/tables/{table}"
-	s.handle(mux, "GET "+root+"/data", s.listTableData)
-	s.handle(mux, "POST "+root+"/insertAll", s.insertAll)
+	s.handle(mux, "tabledata.list", "GET "+root+"/data", s.listTableData)
+	s.handle(mux, "tabledata.insertAll", "POST "+root+"/insertAll", s.insertAll)
 }
 
 // pageRows is the most rows of one page, pageBytes the size at which a page

@@ -16,12 +16,12 @@ import (
 
 func (s *Server) routeTables(mux *http.ServeMux) {
 	const root = apiRoot + "/datasets/{dataset}/tables"
-	s.handle(mux, "POST "+root, s.insertTable)
-	s.handle(mux, "GET "+root, s.listTables)
-	s.handle(mux, "GET "+root+"/{table}", s.getTable)
-	s.handle(mux, "PATCH "+root+"/{table}", s.patchTable)
-	s.handle(mux, "PUT "+root+"/{table}", s.patchTable)
-	s.handle(mux, "DELETE "+root+"/{table}", s.deleteTable)
+	s.handle(mux, "tables.insert", "POST "+root, s.insertTable)
+	s.handle(mux, "tables.list", "GET "+root, s.listTables)
+	s.handle(mux, "tables.get", "GET "+root+"/{table}", s.getTable)
+	s.handle(mux, "tables.patch", "PATCH "+root+"/{table}", s.patchTable)
+	s.handle(mux, "tables.update", "PUT "+root+"/{table}", s.patchTable)
+	s.handle(mux, "tables.delete", "DELETE "+root+"/{table}", s.deleteTable)
 }
 
 func wireError(err error) *wire.Error {

@@ -60,9 +60,17 @@ func (u *uploads) find(id string) *uploadSession {
 }
 
 func (s *Server) routeUploads(mux *http.ServeMux) {
+	around := s.cfg.Faults.around(methodUpload, s.upload)
+	upload := func(w http.ResponseWriter, r *http.Request) {
+		// A chunk is about the job that its upload began with.
+		if session := s.uploads.find(r.URL.Query().Get("upload_id")); session != nil {
+			r.SetPathValue("job", session.sub.JobReference.JobID)
+		}
+		around(w, r)
+	}
 	for _, root := range []string{uploadRoot, "/resumable" + uploadRoot} {
-		mux.HandleFunc("POST "+root+"/jobs", s.upload)
-		mux.HandleFunc("PUT "+root+"/jobs", s.upload)
+		mux.HandleFunc("POST "+root+"/jobs", upload)
+		mux.HandleFunc("PUT "+root+"/jobs", upload)
 	}
 }
 
@@ -110,7 +118,7 @@ func (s *Server) uploadMultipart(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return linked(r, run.job), nil
+	return linked(r, run.visible()), nil
 }
 
 func (s *Server) beginUpload(w http.ResponseWriter, r *http.Request) {
@@ -159,7 +167,7 @@ func (s *Server) finishUpload(r *http.Request, session *uploadSession) {
 	run, err := s.submit(r.Context(), session.project, session.sub)
 	session.done, session.err = true, err
 	if err == nil {
-		session.job = run.job
+		session.job = run.visible()
 	}
 	session.data, session.sub.data = nil, nil
 }
@@ -183,7 +191,7 @@ func continueUpload(w http.ResponseWriter, r *http.Request, received int) {
 func (u *uploadSession) take(r *http.Request) (last bool, err error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return false, &wire.Error{HTTPStatus: http.StatusServiceUnavailable, Reason: "backendError", Message: "Reading the chunk: " + err.Error()}
+		return false, &wire.Error{HTTPStatus: http.StatusServiceUnavailable, Reason: wire.ReasonBackendError, Message: "Reading the chunk: " + err.Error()}
 	}
 	header := r.Header.Get("Content-Range")
 	if header == "" {

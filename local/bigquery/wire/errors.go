@@ -75,6 +75,12 @@ func statusOfReason(reason string) int {
 		return http.StatusNotFound
 	case ReasonDuplicate:
 		return http.StatusConflict
+	case ReasonRateLimitExceeded, ReasonQuotaExceeded:
+		return http.StatusForbidden
+	case ReasonBackendError:
+		return http.StatusServiceUnavailable
+	case ReasonInternalError:
+		return http.StatusInternalServerError
 	}
 	return http.StatusBadRequest
 }
@@ -185,7 +191,7 @@ type errorEntry struct {
 func WriteError(w http.ResponseWriter, err error) {
 	var e *Error
 	if !errors.As(err, &e) {
-		e = &Error{HTTPStatus: http.StatusInternalServerError, Reason: "internalError", Message: err.Error()}
+		e = &Error{HTTPStatus: http.StatusInternalServerError, Reason: ReasonInternalError, Message: err.Error()}
 	}
 	code := e.Code
 	if code == 0 {
