@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,11 +33,11 @@ func TestAFailingProviderFailsTheRunAndLeavesTheTables(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	s.completed("acme", s.start("acme").ID)
+	first := s.completed("acme", s.start("acme").ID)
 	before := contents(w, "acme")
 
 	w.failing(500)
-	run := s.wait("acme", s.start("acme").ID)
+	run := s.wait("acme", s.startAfter("acme", first.ID).ID)
 	if run.Status != client.Failed || run.Code != "STEP_FAILED" || !strings.Contains(run.Error, "step extract_usage failed: ") || !strings.Contains(run.Error, "answered 500") {
 		t.Errorf("run ended %s %s: %s", run.Status, run.Code, run.Error)
 	}
@@ -51,6 +53,7 @@ func TestAFailingProviderFailsTheRunAndLeavesTheTables(t *testing.T) {
 	if diff := cmp.Diff(before, contents(w, "acme")); diff != "" {
 		t.Errorf("the failed run changed rows: %s", diff)
 	}
+	w.projected(run)
 	recorded := w.rows("acme", fmt.Sprintf(`SELECT r.status, r.error_message, COUNT(*) AS steps, COUNTIF(s.status = 'COMPLETED') AS completed
 		FROM organizations.org_meta_pipeline_runs AS r JOIN organizations.org_meta_step_logs AS s ON s.pipeline_logging_id = r.pipeline_logging_id
 		WHERE r.pipeline_logging_id = '%s' GROUP BY 1, 2`, run.ID))
@@ -64,7 +67,7 @@ func TestAFailingProviderFailsTheRunAndLeavesTheTables(t *testing.T) {
 		t.Errorf("run ended with %d\n%s%s", direct.code, direct.stdout, direct.stderr)
 	}
 	w.simulator.ClearFaults()
-	s.completed("acme", s.start("acme").ID)
+	s.completed("acme", s.startAfter("acme", first.ID, run.ID).ID)
 	if diff := cmp.Diff(before, contents(w, "acme")); diff != "" {
 		t.Errorf("the run after the failure changed rows: %s", diff)
 	}
@@ -181,6 +184,7 @@ func TestAStoppedServiceEndsItsRunsTruly(t *testing.T) {
 	if run.Status != client.Cancelled || run.End == nil || run.Code != "CANCELLED" {
 		t.Errorf("the run is %+v", run)
 	}
+	checkEnded(t, run)
 	again.completed("acme", again.start("acme").ID)
 	checkBill(t, w, "acme")
 }
@@ -202,14 +206,23 @@ func TestAKilledJobIsLostNeverSuccessful(t *testing.T) {
 	if run.Status != client.Failed || run.Code != "LOST" || run.Error == "" || run.End == nil {
 		t.Errorf("the run is %+v", run)
 	}
+	checkEnded(t, run)
+	w.provider.release()
+	s.completed("acme", s.startAfter("acme", run.ID).ID)
+	checkBill(t, w, "acme")
+}
+
+// checkEnded wants no step of a broken run to be complete or under way.
+func checkEnded(t *testing.T, run client.Run) {
+	t.Helper()
+	if len(run.Steps) == 0 {
+		t.Errorf("run %s has no steps", run.ID)
+	}
 	for _, step := range run.Steps {
-		if step.Status == client.Completed || step.Status == client.Running {
-			t.Errorf("step %s of a lost run is %s", step.Step, step.Status)
+		if step.Status == client.Completed || !step.Status.Ended() {
+			t.Errorf("step %s of a run that ended %s is %s", step.Step, run.Status, step.Status)
 		}
 	}
-	w.provider.release()
-	s.completed("acme", s.start("acme").ID)
-	checkBill(t, w, "acme")
 }
 
 func TestAnEqualRunIsNotStartedTwice(t *testing.T) {
@@ -262,10 +275,6 @@ func TestAnEqualRunIsNotStartedTwice(t *testing.T) {
 		s.completed("acme", id)
 	}
 	s.completed("acme", other.ID)
-	again := s.start("acme")
-	if ids[again.ID] {
-		t.Error("a run that has ended was answered as active")
-	}
-	s.completed("acme", again.ID)
+	s.completed("acme", s.startAfter("acme", slices.Collect(maps.Keys(ids))...).ID)
 	checkBill(t, w, "acme")
 }

@@ -41,7 +41,7 @@ func TestTwoOrganisationsGetTheirOwnUsagePricedAndRecorded(t *testing.T) {
 	// The same days again: fetched again and published as the next generation.
 	asked := len(w.simulator.Requests())
 	for _, org := range both {
-		again := s.completed(org.Name, s.start(org.Name).ID)
+		again := s.completed(org.Name, s.startAfter(org.Name, first[org.Name].ID).ID)
 		if again.ID == first[org.Name].ID {
 			t.Errorf("%s: the second run is the first", org.Name)
 		}
@@ -141,6 +141,7 @@ func checkBill(t *testing.T, w *world, org string) {
 // checkRecords compares the central tables with what the API says of a run.
 func checkRecords(t *testing.T, w *world, run client.Run) {
 	t.Helper()
+	w.projected(run)
 	got := w.rows(run.Org, fmt.Sprintf(`SELECT org_slug, pipeline_id, status, trigger_type, trigger_by, CAST(run_date AS STRING) AS run_date,
 		UNIX_MILLIS(start_time) AS started, UNIX_MILLIS(end_time) AS ended, duration_ms, error_message
 		FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '%s'`, run.ID))

@@ -129,6 +129,28 @@ func (s *service) start(org string) client.Started {
 	return started
 }
 
+// startAfter posts a run of both days after an equal one has ended. The service knows the
+// end of a run a moment before it has written it to its tables, and until then answers
+// with that run.
+func (s *service) startAfter(org string, ended ...string) client.Started {
+	s.w.t.Helper()
+	var started client.Started
+	s.w.eventually("the run that has ended is written", func() bool {
+		started = s.start(org)
+		return !slices.Contains(ended, started.ID)
+	})
+	return started
+}
+
+// projected waits until the central tables say how a run has ended.
+func (w *world) projected(run client.Run) {
+	w.t.Helper()
+	w.eventually("run "+run.ID+" is in the central tables", func() bool {
+		rows := w.rows(run.Org, "SELECT status FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '"+run.ID+"'")
+		return len(rows) > 0 && rows[0]["status"] == string(run.Status)
+	})
+}
+
 // wait waits for the end of a run.
 func (s *service) wait(org, id string) client.Run {
 	s.w.t.Helper()
