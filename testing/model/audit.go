@@ -3,6 +3,7 @@ package model
 import (
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // audit watches from outside. It shares no state with the owners and judges what the
@@ -30,7 +31,16 @@ func newAudit(w *world) *audit {
 }
 
 func laneName(u unit, g int, s source) string {
-	return u.id + "/" + strconv.Itoa(g) + "/" + strconv.Itoa(s.slice*10+s.part)
+	return stageName(u, g) + "/" + strconv.Itoa(s.slice*10+s.part)
+}
+
+// forget drops what was counted for a staging table that is gone.
+func (a *audit) forget(stage string) {
+	for name := range a.reached {
+		if strings.HasPrefix(name, stage+"/") {
+			delete(a.reached, name)
+		}
+	}
 }
 
 func (a *audit) fetched(u unit, g int, s source, index int) {
@@ -121,6 +131,16 @@ func (a *audit) completed(r *runner, units []unit) {
 		})
 		if !ok {
 			a.w.breaks("%s is to end COMPLETED, but unit %s never took effect under its configuration", r.run.id, u.id)
+		}
+	}
+}
+
+// delivered checks that a run that stated a unit itself has taken the numbers of its time.
+func (a *audit) delivered(r *runner, u unit) {
+	landed := a.landed[u.id]
+	for _, row := range landed[len(landed)-1].staged {
+		if since := r.q.started - horizon; row.edition < a.w.provider.at(row.slice, since) {
+			a.w.breaks("%s delivers numbers of slice %d that were restated before step %d", r.run.id, row.slice, since)
 		}
 	}
 }

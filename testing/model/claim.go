@@ -44,6 +44,7 @@ func (r *runner) claim(u unit) bool {
 				continue
 			}
 		}
+		r.epochs[u.id] = epoch + 1
 		if r.w.register.acquire(r.p, name+strconv.Itoa(epoch+1), r.holder(u)) {
 			return true
 		}
@@ -51,7 +52,7 @@ func (r *runner) claim(u unit) bool {
 }
 
 func (r *runner) holder(u unit) holder {
-	return holder{run: r.run.id, request: r.q.name(), hash: u.hash}
+	return holder{run: r.run.id, request: r.q.name(), hash: u.hash, epoch: r.epochs[u.id]}
 }
 
 // wait waits a while, and checks that nobody waits for this run in turn.

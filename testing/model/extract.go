@@ -93,7 +93,8 @@ func (r *runner) attempt(u unit, g int) verdict {
 }
 
 // adopt takes over the longest chain of each partition that the stage holds. A source
-// that cannot resume starts over under a new pass, unless a pass is complete.
+// that cannot resume starts over under a new pass; it may do so although a pass is
+// complete.
 //
 // Shipped: nothing is adopted; a run that finds its generation open fetches everything
 // again into the same stage.
@@ -114,7 +115,9 @@ func (e *extraction) adopt() bool {
 		if !e.w.plan.resumable {
 			e.w.audit.passes++
 			l.pass = e.w.audit.passes
-			chain = choose.complete(part)
+			if chain = choose.complete(part); e.w.rng.IntN(2) == 0 {
+				chain = nil
+			}
 		}
 		if len(chain) > 0 {
 			e.w.stats.Adopted++

@@ -46,6 +46,11 @@ const (
 	LandedAnyConfig
 	// OverwritePerInterval gives each interval a unit of its own under overwrite.
 	OverwritePerInterval
+	// ResumeAnyAge resumes an open generation however old its first pages are.
+	ResumeAnyAge
+	// LateOpening lets an owner that has lost its claim open a generation after its
+	// successor has.
+	LateOpening
 	// OwnerPerRun labels what an owner acquires with its request, not with its process.
 	OwnerPerRun
 )

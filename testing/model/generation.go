@@ -47,7 +47,9 @@ func (r *runner) standing(u unit, g int) standing {
 
 // open returns the generation to work on: the open one is resumed, unless leave names
 // it, its configuration is another, or it can no longer be published; else the next one
-// is opened. settled says that there is nothing left to do.
+// is opened. The verdict is that of the generation
+// so far: delivered if there is nothing left to do, hopeless if there is, superseded if
+// somebody with a newer claim is at it.
 //
 // A generation that is fenced but has no successor is not open. Its fence was set by an
 // owner that died before it opened the next: whoever resumed it could never publish.
@@ -55,21 +57,24 @@ func (r *runner) standing(u unit, g int) standing {
 // Shipped: launcher/generation.go resumes or opens; it sets no fence, skips a generation
 // of another configuration without closing it, and does not leave one whose stage is
 // missing, whose cursor was refused or whose ordinals are used up.
-func (r *runner) open(u unit, leave int) (g int, settled bool) {
+func (r *runner) open(u unit, leave int) (g int, v verdict) {
 	for {
 		g, h := r.w.register.newest(r.p, genName(u))
+		if h.epoch > r.epochs[u.id] && !r.w.flaws.has(LateOpening) {
+			return g, superseded
+		}
 		if g > 0 {
 			s := r.standing(u, g)
 			mine := h.request == r.q.name() || g == leave
 			if s == published && (mine || r.w.plan.mode == Append) {
-				return g, true
+				return g, delivered
 			}
 			open := s == unsettled || s == fenced && r.w.flaws.has(FencedIsOpen)
-			if open && h.hash == u.hash && g != leave {
-				return g, false
+			if open && h.hash == u.hash && g != leave && r.fresh(h) {
+				return g, hopeless
 			}
 			if s != published && r.fence(u, g) == published && (mine || r.w.plan.mode == Append) {
-				return g, true
+				return g, delivered
 			}
 		}
 		if r.w.register.acquire(r.p, genName(u)+strconv.Itoa(g+1), r.holder(u)) {
@@ -78,9 +83,19 @@ func (r *runner) open(u unit, leave int) (g int, settled bool) {
 			// that is missing later has expired, and its generation with it.
 			name := stageName(u, g+1)
 			sure(r.p, func() bool { r.w.warehouse.makeStage(name); return true })
-			return g + 1, false
+			return g + 1, hopeless
 		}
 	}
+}
+
+// fresh reports whether a generation may be resumed: by the request that opened it, or by
+// another one if it is young enough. Its first pages say what the provider said when it
+// was opened: a day that is started again next week must not deliver half of last week's
+// numbers.
+//
+// Shipped: launcher/generation.go resumes a generation of any age.
+func (r *runner) fresh(h holder) bool {
+	return h.request == r.q.name() || h.opened >= r.q.started-horizon || r.w.flaws.has(ResumeAnyAge)
 }
 
 // fence closes a generation before the next one opens: it takes the first publish id

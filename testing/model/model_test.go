@@ -9,7 +9,7 @@ func TestQuick(t *testing.T) {
 	start := time.Now()
 	var s Stats
 	bad := 0
-	for seed := range uint64(5000) {
+	for seed := range uint64(20000) {
 		r := Run(seed, 0)
 		s.add(r.Stats)
 		if r.Broken != nil {
@@ -23,7 +23,7 @@ func TestQuick(t *testing.T) {
 }
 
 func TestFlaws(t *testing.T) {
-	for i := range 18 {
+	for i := range 20 {
 		f := Flaw(1 << i)
 		for _, g := range []Flaw{f, f|NoAssertion} {
 			bad := 0

@@ -4,7 +4,8 @@ import "strconv"
 
 const (
 	attempts    = 3
-	generations = 12 // that one attempt opens for one unit before it gives up
+	horizon     = 150 // steps that a generation may be older than a request that resumes it
+	generations = 12  // that one attempt opens for one unit before it gives up
 )
 
 type runState int
@@ -40,6 +41,10 @@ func (o *owner) boot(after int, calm bool) {
 		defer func() {
 			if p.dead {
 				o.w.stats.Crashes++
+				if o.w.rng.IntN(5) == 0 {
+					o.w.log(p.name, "does not come back")
+					return
+				}
 				o.boot(o.w.now+10+o.w.rng.IntN(200), calm)
 			}
 		}()
@@ -59,13 +64,16 @@ func (o *owner) serve(p *process, q *request) {
 	if q.at > o.w.now {
 		p.sleep(q.at)
 	}
+	if q.started == 0 {
+		q.started = o.w.now
+	}
 	for range attempts {
 		o.w.stats.Runs++
-		r := &run{id: q.name() + "." + strconv.Itoa(len(o.runs)+1), p: p}
+		r := &run{id: q.name() + "." + strconv.Itoa(o.id) + "." + strconv.Itoa(len(o.runs)+1), p: p}
 		o.runs = append(o.runs, r)
 		o.w.runs[r.id] = r
 		o.w.log(p.name, "starts %s: slices %d to %d, config %d", r.id, q.from, q.to, q.config)
-		if (&runner{w: o.w, p: p, q: q, run: r}).do() {
+		if (&runner{w: o.w, p: p, q: q, run: r, epochs: map[string]int{}}).do() {
 			return
 		}
 	}
@@ -86,6 +94,8 @@ type runner struct {
 	p   *process
 	q   *request
 	run *run
+
+	epochs map[string]int // of the claims it holds, by unit
 }
 
 // do claims the slices, states their units in ascending order and reports how it ended.
@@ -127,12 +137,16 @@ func contains(held []unit, u unit) bool {
 func (r *runner) state(u unit) bool {
 	leave := 0
 	for range generations {
-		g, settled := r.open(u, leave)
-		if settled {
-			return true
-		}
-		switch r.attempt(u, g) {
+		g, v := r.open(u, leave)
+		switch v {
 		case delivered:
+			return true
+		case hopeless:
+			v = r.attempt(u, g)
+		}
+		switch v {
+		case delivered:
+			r.w.audit.delivered(r, u)
 			return true
 		case superseded:
 			r.w.stats.Superseded++

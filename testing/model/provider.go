@@ -26,6 +26,7 @@ type source struct{ slice, part int }
 type provider struct {
 	plan     scenario
 	edition  []int                   // of each slice
+	restated [][]int                 // steps at which each slice was
 	editions map[[3]int][][]record   // by slice, part, edition: pages
 	passes   map[[3]int]cursorOrigin // by slice, part, pass: what a pass without resume reads
 	calls    int
@@ -34,11 +35,27 @@ type provider struct {
 type cursorOrigin struct{ edition, order int }
 
 func newProvider(plan scenario) *provider {
-	p := &provider{plan: plan, edition: make([]int, plan.slices), editions: map[[3]int][][]record{}, passes: map[[3]int]cursorOrigin{}}
+	p := &provider{plan: plan, edition: make([]int, plan.slices), restated: make([][]int, plan.slices), editions: map[[3]int][][]record{}, passes: map[[3]int]cursorOrigin{}}
 	for i := range p.edition {
 		p.edition[i] = 1
 	}
 	return p
+}
+
+func (p *provider) restate(slice, now int) {
+	p.edition[slice]++
+	p.restated[slice] = append(p.restated[slice], now)
+}
+
+// at returns the edition that was current at a step.
+func (p *provider) at(slice, step int) int {
+	edition := 1
+	for _, s := range p.restated[slice] {
+		if s < step {
+			edition++
+		}
+	}
+	return edition
 }
 
 // pages returns an edition of a partition page by page. Pages may be empty, also in the
@@ -55,7 +72,7 @@ func (p *provider) pages(s source, edition int) [][]record {
 			continue
 		}
 		i := key * len(pages) / 10
-		pages[i] = append(pages[i], record{s.slice, s.part, key, edition, n%11 == 0})
+		pages[i] = append(pages[i], record{s.slice, s.part, key, edition, n%4 == 0})
 	}
 	p.editions[at] = pages
 	return pages

@@ -104,6 +104,6 @@ func (e *extraction) once(kind string, j job) (*job, verdict) {
 func (e *extraction) dropStage() {
 	if e.w.rng.IntN(2) == 0 {
 		name := stageName(e.u, e.g)
-		sure(e.p, func() bool { delete(e.w.warehouse.stages, name); return true })
+		sure(e.p, func() bool { e.w.warehouse.dropStage(name, "is dropped"); return true })
 	}
 }

@@ -1,6 +1,9 @@
 package model
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // register is where names are acquired: create if absent, never deleted. A second create
 // of the same job id is refused by the warehouse, so exactly one caller wins.
@@ -16,7 +19,8 @@ type holder struct {
 	run     string // of one process: two processes of one request are different owners
 	request string
 	hash    int
-	opened  int // step, for the audit only
+	opened  int // step: the creation time of the job
+	epoch   int // of the claim that it was acquired under
 }
 
 func (r *register) look(p *process, name string) (holder, bool) {
@@ -74,8 +78,22 @@ func (r *register) create(name string, h holder) {
 		r.alone(name, other, h)
 	}
 	h.opened = r.w.now
+	if before, n := r.before(name); n && before.epoch > h.epoch {
+		r.w.breaks("%s is opened by %s under claim epoch %d, after one of epoch %d", name, h.run, h.epoch, before.epoch)
+	}
 	r.names[name] = h
 	r.w.log(h.run, "acquires %s", name)
+}
+
+// before returns the holder of the number below that of a generation.
+func (r *register) before(name string) (holder, bool) {
+	i := strings.LastIndexByte(name, '/')
+	n, err := strconv.Atoi(name[i+1:])
+	if err != nil || !strings.HasPrefix(name, "gen/") {
+		return holder{}, false
+	}
+	h, ok := r.names[name[:i+1]+strconv.Itoa(n-1)]
+	return h, ok
 }
 
 // merge is INSERT … WHEN NOT MATCHED: it looks at a snapshot and conflicts with nothing,

@@ -45,6 +45,7 @@ type request struct {
 	from, to int // slices, inclusive
 	config   int
 	at       int // step
+	started  int // step of its first run
 }
 
 func (r *request) name() string { return "q" + strconv.Itoa(r.id) }
@@ -57,10 +58,14 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 	}
 	s.owners = make([][]*request, 2+rng.IntN(2))
 	spread := []int{10, 100, 500}[rng.IntN(3)]
+	narrow := rng.IntN(2) == 0
 	config := func() int { return 1 + rng.IntN(4)/3 }
 	for i := range 2 + rng.IntN(4) {
 		from := rng.IntN(s.slices)
 		q := &request{id: i + 1, from: from, to: from + rng.IntN(s.slices-from), config: config(), at: rng.IntN(spread)}
+		if narrow {
+			q.to = q.from
+		}
 		o := rng.IntN(len(s.owners))
 		s.owners[o] = append(s.owners[o], q)
 		if rng.IntN(4) == 0 { // adopted by another owner, rightly or not

@@ -99,9 +99,16 @@ func (h *warehouse) expireOne() {
 		return
 	}
 	sort.Strings(names)
-	name := names[h.w.rng.IntN(len(names))]
-	h.w.log("stage", "%s expires", name)
-	delete(h.stages, name)
+	h.dropStage(names[h.w.rng.IntN(len(names))], "expires")
+}
+
+// dropStage ends a life of a staging table. What it held must be asked for again.
+func (h *warehouse) dropStage(name, why string) {
+	if h.stages[name] != nil {
+		h.w.log("stage", "%s %s", name, why)
+		h.w.audit.forget(name)
+		delete(h.stages, name)
+	}
 }
 
 // advance starts a job, or ends one that runs. What a query reads it reads at its start.
@@ -110,11 +117,13 @@ func (h *warehouse) advance(j *job) {
 		h.end(j, cancelled)
 		return
 	}
-	if !j.running {
+	switch {
+	case !j.running:
 		h.start(j)
-		return
+	case j.kind == publishJob && h.w.rng.IntN(3) > 0: // takes longer than a load
+	default:
+		h.end(j, h.commit(j))
 	}
-	h.end(j, h.commit(j))
 }
 
 func (h *warehouse) end(j *job, o outcome) {

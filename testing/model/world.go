@@ -126,7 +126,7 @@ func (w *world) awake() (awake []*process, alive bool) {
 func (w *world) outside() {
 	if w.luck.strikes(restate) {
 		slice := w.rng.IntN(w.plan.slices)
-		w.provider.edition[slice]++
+		w.provider.restate(slice, w.now)
 		w.log("world", "slice %d is restated: edition %d", slice, w.provider.edition[slice])
 	}
 	if w.luck.strikes(expire) {
