@@ -141,6 +141,9 @@ func textOfJSON(f wire.Field) textField {
 // createRelation creates the DuckDB relation of a table, replacing another.
 func createRelation(ctx context.Context, q catalog.Querier, t *wire.Table) error {
 	var columns []string
+	if t.Streamed {
+		columns = append(columns, catalog.Quote(streamTimeColumn)+` TIMESTAMPTZ`)
+	}
 	if p := t.TimePartitioning; p != nil && p.Field == "" {
 		columns = append(columns, fmt.Sprintf(`%s TIMESTAMPTZ DEFAULT date_trunc('%s', now())`, catalog.Quote(partitionTimeColumn), strings.ToLower(p.Type)))
 	}

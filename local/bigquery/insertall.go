@@ -53,13 +53,16 @@ func (s *Server) insertAll(r *http.Request) (any, error) {
 	if err := readJSON(r, req); err != nil {
 		return nil, err
 	}
-	if req.TemplateSuffix != "" {
-		return nil, wire.NotImplemented("insertAll with templateSuffix")
-	}
 	if len(req.Rows) == 0 {
 		return nil, wire.Invalid("No rows present in the request.")
 	}
 	ref, decorator := pathTable(r).SplitDecorator()
+	if req.TemplateSuffix != "" {
+		var err error
+		if ref, err = s.templateTable(r.Context(), ref, req.TemplateSuffix); err != nil {
+			return nil, err
+		}
+	}
 	unlock := s.inserts.lock(catalog.PhysicalName(ref))
 	defer unlock()
 	out := &insertAllResponse{Kind: "bigquery#tableDataInsertAllResponse"}
@@ -110,7 +113,8 @@ func (s *Server) decodeInserts(t *wire.Table, decorator string, req *insertAllRe
 			return nil, nil, err
 		}
 	}
-	prefix := hiddenPrefix(t, part, s.cfg.Clock())
+	now := s.cfg.Clock()
+	prefix := hiddenPrefix(t, part, now, now)
 	decoder := load.NewDecoder(t.Schema.Fields, load.DecoderOptions{IgnoreUnknown: req.IgnoreUnknownValues, Streaming: true})
 	rows := make([]decodedInsert, 0, len(req.Rows))
 	bad := map[int]*load.FieldError{}

@@ -119,7 +119,7 @@ func (s *Server) loadRows(ctx context.Context, conn *sql.Conn, target loadTarget
 	}
 	options := load.Options{
 		Fields: t.Schema.Fields, IgnoreUnknown: cfg.IgnoreUnknownValues, MaxBad: cfg.MaxBadRecords,
-		Prefix: hiddenPrefix(t, target.partition, s.cfg.Clock()),
+		Prefix: hiddenPrefix(t, target.partition, s.cfg.Clock(), nil),
 	}
 	if target.partition != nil {
 		options.Check = target.partition.check

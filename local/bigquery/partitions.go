@@ -142,9 +142,9 @@ func (p *partition) outside() string {
 	return fmt.Sprintf("Some rows belong to different partitions rather than destination partition %s", p.id)
 }
 
-// hiddenPrefix is the value of the hidden column for rows that arrive now, or
-// in the named partition; nil when the table has none.
-func hiddenPrefix(t *wire.Table, p *partition, now time.Time) []driver.Value {
+// ingestionPrefix is the value of _PARTITIONTIME for rows that arrive now, or
+// in the named partition; nil when the table has no such column.
+func ingestionPrefix(t *wire.Table, p *partition, now time.Time) []driver.Value {
 	if t.TimePartitioning == nil || t.TimePartitioning.Field != "" {
 		return nil
 	}

@@ -171,7 +171,7 @@ func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, 
 	columns := strings.Join(names, ", ")
 	from := `(` + st.query.SQL + `) AS q(` + columns + `)`
 	values := columns
-	if hidden := hiddenPrefix(t, p, s.cfg.Clock()); p != nil && p.index < 0 && !p.null {
+	if hidden := ingestionPrefix(t, p, s.cfg.Clock()); p != nil && p.index < 0 && !p.null {
 		columns, values = catalog.Quote(partitionTimeColumn)+`, `+columns, duckTime("TIMESTAMP", p.start)+`, `+values
 	} else if hidden != nil && p != nil {
 		columns, values = catalog.Quote(partitionTimeColumn)+`, `+columns, `NULL, `+values

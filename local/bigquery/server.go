@@ -34,6 +34,10 @@ type Config struct {
 	MemoryLimit string
 	// InsertIDWindow is how long an insertId is remembered; 0 means 60 s.
 	InsertIDWindow time.Duration
+	// StreamingBuffer is how long rows that insertAll stored refuse DML, as on
+	// the service; 0 lets DML have them at once. It holds for tables that the
+	// server creates with it.
+	StreamingBuffer time.Duration
 	// Location of datasets that name none; empty means US.
 	Location string
 	// Clock tells the time; nil means time.Now.

@@ -222,25 +222,11 @@ func (s *Server) modify(ctx context.Context, conn *sql.Conn, st *statement) erro
 	if err != nil {
 		return err
 	}
-	stats := &wire.DMLStats{}
-	var total int64
-	if st.st.Kind == analyze.KindMerge {
-		total, err = merge(ctx, conn, bound{st.query.SQL, args}, stats)
-	} else {
-		total, err = affect(ctx, conn, bound{st.query.SQL, args})
-	}
+	done, err := s.changeRows(ctx, conn, st, bound{st.query.SQL, args})
 	if err != nil {
 		return err
 	}
-	switch st.st.Kind {
-	case analyze.KindInsert:
-		stats.InsertedRowCount = decimalText(total)
-	case analyze.KindUpdate:
-		stats.UpdatedRowCount = decimalText(total)
-	case analyze.KindDelete, analyze.KindTruncateTable:
-		stats.DeletedRowCount = decimalText(total)
-	}
-	st.stats.DMLStats, st.stats.NumDMLAffectedRows = stats, decimalText(total)
+	st.stats.DMLStats, st.stats.NumDMLAffectedRows = done.stats(st.st.Kind), decimalText(done.total)
 	return nil
 }
 
@@ -256,27 +242,4 @@ func affect(ctx context.Context, conn *sql.Conn, b bound) (int64, error) {
 		return 0, fmt.Errorf("changing rows: %w", err)
 	}
 	return result.RowsAffected()
-}
-
-// merge runs a MERGE and counts what it did by action.
-func merge(ctx context.Context, conn *sql.Conn, b bound, stats *wire.DMLStats) (int64, error) {
-	rows, err := conn.QueryContext(ctx, b.text+` RETURNING merge_action`, b.args...)
-	if err != nil {
-		return 0, fmt.Errorf("merging rows: %w", err)
-	}
-	defer rows.Close()
-	counts := map[string]int64{}
-	var total int64
-	for rows.Next() {
-		var action string
-		if err := rows.Scan(&action); err != nil {
-			return 0, fmt.Errorf("counting merged rows: %w", err)
-		}
-		counts[action]++
-		total++
-	}
-	stats.InsertedRowCount = decimalText(counts["INSERT"])
-	stats.UpdatedRowCount = decimalText(counts["UPDATE"])
-	stats.DeletedRowCount = decimalText(counts["DELETE"])
-	return total, rows.Err()
 }

@@ -166,6 +166,7 @@ func (s *Server) describeTable(t *wire.Table, d *wire.Dataset) {
 	if t.View != nil {
 		t.Type = "VIEW"
 	}
+	t.Streamed = s.cfg.StreamingBuffer > 0 && t.View == nil
 	t.CreationTime, t.LastModifiedTime, t.Location = decimalText(now), decimalText(now), d.Location
 	if ttl, err := strconv.ParseInt(d.DefaultTableExpirationMs, 10, 64); err == nil && t.ExpirationTime == "" && t.View == nil {
 		t.ExpirationTime = decimalText(now + ttl)
@@ -200,7 +201,7 @@ func (s *Server) countTable(ctx context.Context, t *wire.Table, condition string
 	}
 	t.NumRows = decimalText(n)
 	t.NumBytes = decimalText(n * rowBytes(t.Schema))
-	return nil
+	return s.countBuffer(ctx, t)
 }
 
 func (s *Server) patchTable(r *http.Request) (any, error) {

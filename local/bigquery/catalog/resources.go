@@ -59,7 +59,7 @@ func Tables(ctx context.Context, q Querier, project, dataset string) ([]*wire.Ta
 
 // PutTable stores a table under a fresh etag, replacing an earlier state.
 func PutTable(ctx context.Context, q Querier, t *wire.Table) error {
-	t.Etag, t.NumRows, t.NumBytes = "", "", ""
+	t.Etag, t.NumRows, t.NumBytes, t.StreamingBuffer = "", "", "", nil
 	tag, err := etag(t)
 	if err != nil {
 		return err

@@ -183,6 +183,16 @@ type Table struct {
 	LastModifiedTime       string             `json:"lastModifiedTime"`
 	Type                   string             `json:"type"`
 	Location               string             `json:"location"`
+	StreamingBuffer        *StreamingBuffer   `json:"streamingBuffer,omitempty"`
+	// Streamed says that the relation keeps when each row was streamed.
+	Streamed bool `json:"localStreamed,omitempty"`
+}
+
+// StreamingBuffer counts the rows that were streamed lately.
+type StreamingBuffer struct {
+	EstimatedBytes  string `json:"estimatedBytes"`
+	EstimatedRows   string `json:"estimatedRows"`
+	OldestEntryTime string `json:"oldestEntryTime"`
 }
 
 // Dataset is a dataset resource.

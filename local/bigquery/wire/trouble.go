@@ -93,7 +93,8 @@ func SerializationFailure(ref TableReference) *Error {
 	return InvalidQuery(fmt.Sprintf("Could not serialize access to table %s due to concurrent update", ref))
 }
 
-// StreamingBuffer refuses DML that touches rows that were just streamed.
-func StreamingBuffer(verb string, ref TableReference) *Error {
-	return InvalidQuery(fmt.Sprintf("%s statement over table %s would affect rows in the streaming buffer, which is not supported", verb, ref))
+// RowsInBuffer refuses DML that touches rows that were just streamed.
+func RowsInBuffer(statement string, ref TableReference) *Error {
+	return InvalidQuery(fmt.Sprintf("%s statement over table %s.%s.%s would affect rows in the streaming buffer, which is not supported",
+		statement, ref.ProjectID, ref.DatasetID, ref.TableID))
 }
