@@ -167,7 +167,8 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 	if w.local != nil {
 		fmt.Fprintf(a.out, "API keys of the development organisations are in %s\n", filepath.Join(a.dataDir, keysFile))
 		go func() {
-			if err := w.local.Watch(ctx); err != nil && ctx.Err() == nil {
+			err := w.local.Watch(ctx)
+			if ctx.Err() == nil {
 				log.Error("watch the embedded warehouse", "error", err)
 			}
 		}()

@@ -53,7 +53,7 @@ func (w *warehouse) release() error {
 
 // close gives the warehouse up; the embedded one leaves by itself later.
 func (w *warehouse) close() {
-	_ = errors.Join(w.Clients.Close(), w.release())
+	_ = errors.Join(w.Close(), w.release())
 }
 
 func (a *app) logger() *slog.Logger {
