@@ -14,6 +14,8 @@ const (
 	CodeNotConfigured    Code = "INTEGRATION_NOT_CONFIGURED"
 	CodeLost             Code = "LOST"
 	CodeTimeout          Code = "TIMEOUT"
+	CodeCancelled        Code = "CANCELLED"
+	CodeUnavailable      Code = "SERVICE_UNAVAILABLE" // the launcher is closing, or its store does not answer
 	CodeInternal         Code = "INTERNAL"
 )
 

@@ -27,13 +27,13 @@ func (f *follower) openGenerations(ctx context.Context) (map[string]int, error) 
 			return nil, fmt.Errorf("open a generation of step %s: %w", u.Step, err)
 		}
 		opened[u.ID] = g
-		e, err := newEvent(f.base, kindGeneration, u.ID, Pending, int64(g), struct{}{}, f.l.cfg.Now())
+		e, err := f.event(kindGeneration, u.ID, Pending, int64(g), struct{}{})
 		if err != nil {
 			return nil, err
 		}
 		events = append(events, e)
 	}
-	if err := f.l.cfg.Store.Append(ctx, events...); err != nil {
+	if err := f.recordSurely(ctx, pendingPatience, events...); err != nil {
 		return nil, fmt.Errorf("record generations: %w", err)
 	}
 	return opened, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,27 +29,33 @@ type Launcher struct {
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
+	closed bool
 	active map[string]*follower // by run id
+
+	projecting sync.Mutex     // one projection at a time, so that an older one never comes last
+	unwritten  map[string]Run // ended runs whose projection failed, by run id; guarded by mu
 }
 
 // New returns a launcher and starts its projector.
 func New(cfg Config) *Launcher {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &Launcher{cfg: cfg, ctx: ctx, cancel: cancel, active: map[string]*follower{}}
+	l := &Launcher{cfg: cfg, ctx: ctx, cancel: cancel, active: map[string]*follower{}, unwritten: map[string]Run{}}
 	l.wg.Go(l.projectLoop)
 	return l
 }
 
 // Close stops the jobs that this launcher follows, waits until they have left their
-// results and those are recorded, and ends the projector.
+// results and those are recorded, and ends the projector. Launch is refused from then on.
 func (l *Launcher) Close() {
 	l.mu.Lock()
+	l.closed = true
 	for _, f := range l.active {
 		f.stop()
 	}
 	l.mu.Unlock()
 	l.cancel()
 	l.wg.Wait()
+	l.project()
 }
 
 // Launch plans the request and starts it. The answer is the recorded run; existing says
@@ -67,38 +74,72 @@ func (l *Launcher) Launch(ctx context.Context, r Request) (run Run, existing boo
 		Start: now, RunDate: plan.Start, Params: plan.Params,
 	}
 	f := newFollower(l, run, plan, r.Runner)
-	if other, found := l.admit(f); found {
+	other, err := l.admit(ctx, f)
+	if err != nil {
+		return Run{}, false, err
+	}
+	if other != nil {
 		return other.snapshot(), true, nil
 	}
 	if err := f.recordPending(ctx); err != nil {
 		l.forget(f)
-		return Run{}, false, fmt.Errorf("record run: %w", err)
+		return Run{}, false, &Error{Code: CodeUnavailable, Message: "the run could not be recorded, so it was not started; try again", Err: err}
 	}
-	l.wg.Go(func() {
+	go func() {
 		defer l.forget(f)
 		f.run(l.ctx)
-	})
+	}()
 	return f.snapshot(), false, nil
 }
 
-// admit registers the follower unless an equal run is active.
-func (l *Launcher) admit(f *follower) (*follower, bool) {
+// admit registers the follower unless an equal run is active, which it returns once that
+// run is durable: nobody is told of a run that never was.
+func (l *Launcher) admit(ctx context.Context, f *follower) (*follower, error) {
+	for {
+		other, err := l.register(f)
+		if other == nil || err != nil {
+			return nil, err
+		}
+		select {
+		case <-other.recorded:
+			select {
+			case <-other.done: // it has just ended
+			default:
+				return other, nil
+			}
+		case <-other.done: // it could not be recorded
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (l *Launcher) register(f *follower) (*follower, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil, &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
+	}
 	for _, other := range l.active {
 		if other.equal(f) {
-			return other, true
+			return other, nil
 		}
 	}
 	l.active[f.base.ID] = f
-	return nil, false
+	l.wg.Add(1) // until it is forgotten
+	return nil, nil
 }
 
 func (l *Launcher) forget(f *follower) {
+	run, changed := f.takeChanged()
 	l.mu.Lock()
 	delete(l.active, f.base.ID)
+	if changed && run.State.Terminal() {
+		l.unwritten[run.ID] = run
+	}
 	l.mu.Unlock()
 	close(f.done)
+	l.wg.Done()
 }
 
 // Run answers from events, so it is never behind; progress of a run that this launcher
@@ -168,24 +209,40 @@ func (l *Launcher) projectLoop() {
 	}
 }
 
-// project writes the runs that changed since the last time; terminal runs are projected
-// by their follower.
+// project writes the runs that changed since the last time. What cannot be written is
+// kept for the next time.
 func (l *Launcher) project() {
-	var changed []Run
+	l.projecting.Lock()
+	defer l.projecting.Unlock()
 	l.mu.Lock()
+	runs := slices.Collect(maps.Values(l.unwritten))
+	clear(l.unwritten)
+	var followers []*follower
 	for _, f := range l.active {
 		if run, ok := f.takeChanged(); ok {
-			changed = append(changed, run)
+			runs, followers = append(runs, run), append(followers, f)
 		}
 	}
 	l.mu.Unlock()
-	if len(changed) == 0 {
+	if len(runs) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
-	if err := l.cfg.Store.Project(ctx, changed...); err != nil {
-		l.cfg.Log.Warn("project runs", "runs", len(changed), "error", err)
+	err := l.cfg.Store.Project(ctx, runs...)
+	if err == nil {
+		return
+	}
+	l.cfg.Log.Warn("project runs", "runs", len(runs), "error", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, run := range runs {
+		if run.State.Terminal() {
+			l.unwritten[run.ID] = run
+		}
+	}
+	for _, f := range followers {
+		f.markChanged()
 	}
 }
 

@@ -1,11 +1,14 @@
 package launcher
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/civil"
@@ -48,24 +51,26 @@ func newEvent(r Run, kind, step string, state State, seq int64, payload any, at 
 	}, nil
 }
 
-// rank orders what events say about one thing: later attempts, then later epochs, then
-// later states win, whatever order they are read in.
-func (e Event) rank() [4]int64 {
-	return [4]int64{int64(e.Attempt), int64(e.Epoch), int64(ranks[e.State]), e.Seq}
+// compare orders what events say about one thing: later attempts, then later epochs, then
+// later states win, whatever order they are read in. Equals are ordered by what they
+// hold, so that no two readers ever disagree.
+func (e Event) compare(o Event) int {
+	return cmp.Or(
+		cmp.Compare(e.Attempt, o.Attempt), cmp.Compare(e.Epoch, o.Epoch), cmp.Compare(ranks[e.State], ranks[o.State]),
+		cmp.Compare(e.Seq, o.Seq), cmp.Compare(e.ID, o.ID), bytes.Compare(e.Payload, o.Payload), e.Time.Compare(o.Time),
+	)
 }
 
 // Reduce folds the events of one run. Order, repetition and delay of events do not
-// matter. It returns false when there is none.
+// matter. It returns false when there is none. A run of which no run event is known yet
+// is PENDING.
 func Reduce(events []Event) (Run, bool, error) {
 	if len(events) == 0 {
 		return Run{}, false, nil
 	}
 	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b Event) int {
-		ra, rb := a.rank(), b.rank()
-		return slices.Compare(ra[:], rb[:])
-	})
-	r := Run{ID: events[0].RunID, Org: events[0].Org}
+	slices.SortFunc(events, Event.compare)
+	r := Run{ID: events[0].RunID, Org: events[0].Org, State: Pending}
 	steps := map[string]*StepRun{}
 	for _, e := range events {
 		var err error
@@ -80,13 +85,25 @@ func Reduce(events []Event) (Run, bool, error) {
 		}
 	}
 	for _, s := range steps {
-		if r.State.Terminal() && s.State == Pending {
-			s.State = Skipped
-		}
-		r.Steps = append(r.Steps, *s)
+		r.Steps = append(r.Steps, r.settled(*s))
 	}
-	slices.SortFunc(r.Steps, func(a, b StepRun) int { return a.Index - b.Index })
+	slices.SortFunc(r.Steps, func(a, b StepRun) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), strings.Compare(a.Step, b.Step))
+	})
 	return r, true, nil
+}
+
+// settled gives an end to a step that the end of its run left without one: what had not
+// begun was skipped, what was under way shares the fate of the run.
+func (r Run) settled(s StepRun) StepRun {
+	switch {
+	case !r.State.Terminal() || s.State.Terminal():
+	case s.State == Pending:
+		s.State = Skipped
+	case r.State != Completed:
+		s.State, s.End = r.State, r.End
+	}
+	return s
 }
 
 func (r *Run) apply(e Event, steps map[string]*StepRun) error {
@@ -95,6 +112,7 @@ func (r *Run) apply(e Event, steps map[string]*StepRun) error {
 		return err
 	}
 	r.Attempt, r.Epoch, r.State = e.Attempt, e.Epoch, e.State
+	r.End, r.Code, r.Error = time.Time{}, "", "" // of an earlier attempt
 	switch {
 	case e.State == Pending:
 		r.PipelineID, r.Trigger, r.TriggerBy, r.KeyID, r.UserID = p.PipelineID, p.Trigger, p.TriggerBy, p.KeyID, p.UserID
@@ -106,7 +124,8 @@ func (r *Run) apply(e Event, steps map[string]*StepRun) error {
 		r.End, r.Code, r.Error = e.Time, p.Code, p.Error
 	}
 	for i, s := range p.Steps {
-		if steps[s.ID] == nil {
+		// A new attempt goes through its steps again, but for those that have completed.
+		if before := steps[s.ID]; before == nil || before.State != Completed {
 			steps[s.ID] = &StepRun{State: Pending, StepResult: runfolder.StepResult{Step: s.ID, Type: s.Type, Table: s.Table, Index: i}}
 		}
 	}
@@ -114,23 +133,16 @@ func (r *Run) apply(e Event, steps map[string]*StepRun) error {
 }
 
 func applyStep(e Event, steps map[string]*StepRun) error {
-	s := steps[e.Step]
-	if s == nil {
-		s = &StepRun{}
-		steps[e.Step] = s
-	}
 	var result runfolder.StepResult
 	if err := json.Unmarshal(e.Payload, &result); err != nil {
 		return err
 	}
-	index, kind, table := s.Index, s.Type, s.Table
-	s.StepResult, s.State = result, e.State
-	s.Step, s.Index = e.Step, index
-	if s.Type == "" {
-		s.Type = kind
+	result.Step = e.Step
+	if declared := steps[e.Step]; declared != nil {
+		result.Index = declared.Index
+		result.Type = cmp.Or(result.Type, declared.Type)
+		result.Table = cmp.Or(result.Table, declared.Table)
 	}
-	if s.Table == "" {
-		s.Table = table
-	}
+	steps[e.Step] = &StepRun{StepResult: result, State: e.State}
 	return nil
 }

@@ -41,7 +41,7 @@ func (r *Runner) Start(_ context.Context, folder *runfolder.Folder) (launcher.Pr
 	defer func() { _ = log.Close() }()
 	args := append(append([]string(nil), r.Command[1:]...), "--spec", folder.Path(runfolder.SpecFile))
 	cmd := exec.Command(r.Command[0], args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = r.Env, log, log
+	cmd.Env, cmd.Stdout, cmd.Stderr = append([]string{}, r.Env...), log, log // nil would be all of ours
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", r.Command[0], err)
@@ -70,6 +70,11 @@ func (p *process) Wait() error {
 // Stop sends SIGTERM to the job's group, and SIGKILL if it is still there after the
 // grace period.
 func (p *process) Stop() {
+	select {
+	case <-p.gone: // its group id may be another's by now
+		return
+	default:
+	}
 	p.once.Do(func() {
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 		go func() {

@@ -63,7 +63,7 @@ func (f *Folder) Append(e Event) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.events == nil {
-		file, err := os.OpenFile(f.Path(EventsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, fileMode)
+		file, err := openEvents(f.Path(EventsFile))
 		if err != nil {
 			return fmt.Errorf("open %s: %w", EventsFile, err)
 		}
@@ -81,6 +81,27 @@ func (f *Folder) Append(e Event) error {
 	return nil
 }
 
+// openEvents opens the file to append to it. A line that a killed writer left unfinished
+// is ended first, so that it cannot spoil the next one.
+func openEvents(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	last := []byte{'\n'}
+	if err == nil && size > 0 {
+		_, err = file.ReadAt(last, size-1)
+	}
+	if err == nil && last[0] != '\n' {
+		_, err = file.Write([]byte{'\n'})
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
 // Close closes the event file. It is safe to call twice.
 func (f *Folder) Close() error {
 	f.mu.Lock()
@@ -94,7 +115,8 @@ func (f *Folder) Close() error {
 }
 
 // Events returns the whole events from byte offset on and the offset to go on from. A
-// line that is still being written is left for the next call.
+// line that is still being written is left for the next call; a whole line that is no
+// event is an error, and the offset is then the one after it.
 func (f *Folder) Events(offset int64) ([]Event, int64, error) {
 	file, err := os.Open(f.Path(EventsFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,6 +137,9 @@ func (f *Folder) Events(offset int64) ([]Event, int64, error) {
 			return out, offset, nil
 		}
 		offset += int64(len(line))
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
 		var e Event
 		if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil {
 			return out, offset, fmt.Errorf("line in %s before byte %d: %w", EventsFile, offset, err)
@@ -141,10 +166,10 @@ func (f *Folder) replace(name string, v any) error {
 	}
 	temp := f.Path(fmt.Sprintf(".%s.%d.%d", name, os.Getpid(), time.Now().UnixNano()))
 	if err := writeSynced(temp, b); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+		return fmt.Errorf("write %s: %w", name, errors.Join(err, os.Remove(temp)))
 	}
 	if err := os.Rename(temp, f.Path(name)); err != nil {
-		return fmt.Errorf("put %s into place: %w", name, err)
+		return fmt.Errorf("put %s into place: %w", name, errors.Join(err, os.Remove(temp)))
 	}
 	return nil
 }
