@@ -13,7 +13,8 @@ type audit struct {
 	passes  int
 	reached map[string]int // by generation and partition: pages that were asked for
 	landed  map[string][]landing
-	newest  map[string]int // by unit or table: when the newest published generation opened
+	stopped map[string]bool // by process and generation
+	newest  map[string]int  // by unit or table: when the newest published generation opened
 }
 
 // landing is a generation that was published.
@@ -27,7 +28,7 @@ type landing struct {
 type publication struct{ staged, before, after []row }
 
 func newAudit(w *world) *audit {
-	return &audit{w: w, reached: map[string]int{}, landed: map[string][]landing{}, newest: map[string]int{}}
+	return &audit{w: w, reached: map[string]int{}, landed: map[string][]landing{}, newest: map[string]int{}, stopped: map[string]bool{}}
 }
 
 func laneName(u unit, g int, s source) string {
@@ -139,10 +140,20 @@ func (a *audit) completed(r *runner, units []unit) {
 func (a *audit) delivered(r *runner, u unit) {
 	landed := a.landed[u.id]
 	for _, row := range landed[len(landed)-1].staged {
-		if since := r.q.started - horizon; row.edition < a.w.provider.at(row.slice, since) {
+		if since := r.q.started - a.w.plan.horizon; row.edition < a.w.provider.at(row.slice, since) {
 			a.w.breaks("%s delivers numbers of slice %d that were restated before step %d", r.run.id, row.slice, since)
 		}
 	}
+}
+
+// superseded checks that a process that was stopped by a fence does not run into the same
+// one again: it would do so for ever.
+func (a *audit) superseded(r *runner, u unit, g int) {
+	at := r.p.name + " " + stageName(u, g)
+	if a.stopped[at] {
+		a.w.breaks("%s runs into the fence of generation %d of unit %s again", r.run.id, g, u.id)
+	}
+	a.stopped[at] = true
 }
 
 // quiet checks what must hold when nothing moves any more.
@@ -157,11 +168,13 @@ func (a *audit) quiet() {
 // letters checks that rows and dead letters of a generation are those of one reading of
 // the provider: every record is in one of the two places, and only there.
 func (a *audit) letters(unit string, l landing) {
-	parts := map[source]bool{}
+	var parts []source
 	for _, c := range l.chosen {
-		parts[c.part] = true
+		if !slices.Contains(parts, c.part) {
+			parts = append(parts, c.part)
+		}
 	}
-	for part := range parts {
+	for _, part := range parts {
 		var rows, letters []record
 		for _, r := range l.staged {
 			if r.slice == part.slice && r.part == part.part {

@@ -1,5 +1,7 @@
 package model
 
+import "strings"
+
 // Flaw is a set of rules that the modelled system breaks; 0 keeps them all.
 type Flaw uint32
 
@@ -54,5 +56,32 @@ const (
 	// OwnerPerRun labels what an owner acquires with its request, not with its process.
 	OwnerPerRun
 )
+
+var flawNames = []struct {
+	flaw Flaw
+	name string
+}{
+	{ReadWholeStage, "ReadWholeStage"}, {NoFence, "NoFence"}, {MixPasses, "MixPasses"},
+	{BookkeepingApart, "BookkeepingApart"}, {ClaimsAnyOrder, "ClaimsAnyOrder"}, {MergeClaims, "MergeClaims"},
+	{NoAssertion, "NoAssertion"}, {FenceThreeOrdinals, "FenceThreeOrdinals"}, {FencedIsOpen, "FencedIsOpen"},
+	{UnguardedMerge, "UnguardedMerge"}, {ChunkOutlivesLoad, "ChunkOutlivesLoad"}, {StageRemade, "StageRemade"},
+	{FreeWindow, "FreeWindow"}, {UndecidedRejects, "UndecidedRejects"}, {LandedAnyConfig, "LandedAnyConfig"},
+	{OverwritePerInterval, "OverwritePerInterval"}, {ResumeAnyAge, "ResumeAnyAge"}, {LateOpening, "LateOpening"},
+	{OwnerPerRun, "OwnerPerRun"},
+}
+
+// String names the rules that are broken, "none" for 0.
+func (f Flaw) String() string {
+	var names []string
+	for _, n := range flawNames {
+		if f.has(n.flaw) {
+			names = append(names, n.name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, "+")
+}
 
 func (f Flaw) has(g Flaw) bool { return f&g != 0 }

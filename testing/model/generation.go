@@ -95,7 +95,7 @@ func (r *runner) open(u unit, leave int) (g int, v verdict) {
 //
 // Shipped: launcher/generation.go resumes a generation of any age.
 func (r *runner) fresh(h holder) bool {
-	return h.request == r.q.name() || h.opened >= r.q.started-horizon || r.w.flaws.has(ResumeAnyAge)
+	return h.request == r.q.name() || h.opened >= r.q.started-r.w.plan.horizon || r.w.flaws.has(ResumeAnyAge)
 }
 
 // fence closes a generation before the next one opens: it takes the first publish id

@@ -4,8 +4,7 @@ import "strconv"
 
 const (
 	attempts    = 3
-	horizon     = 150 // steps that a generation may be older than a request that resumes it
-	generations = 12  // that one attempt opens for one unit before it gives up
+	generations = 12 // that one attempt opens for one unit before it gives up
 )
 
 type runState int
@@ -41,7 +40,7 @@ func (o *owner) boot(after int, calm bool) {
 		defer func() {
 			if p.dead {
 				o.w.stats.Crashes++
-				if o.w.rng.IntN(5) == 0 {
+				if o.w.rng.IntN(3) == 0 {
 					o.w.log(p.name, "does not come back")
 					return
 				}
@@ -141,15 +140,17 @@ func (r *runner) state(u unit) bool {
 		switch v {
 		case delivered:
 			return true
-		case hopeless:
-			v = r.attempt(u, g)
+		case superseded:
+			r.w.stats.Superseded++
+			return false
 		}
-		switch v {
+		switch r.attempt(u, g) {
 		case delivered:
 			r.w.audit.delivered(r, u)
 			return true
 		case superseded:
 			r.w.stats.Superseded++
+			r.w.audit.superseded(r, u, g)
 			return false
 		case hopeless:
 			leave = g

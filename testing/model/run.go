@@ -2,6 +2,7 @@ package model
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 )
 
@@ -17,20 +18,19 @@ func Run(seed uint64, flaws Flaw) Result {
 	return Result{w.broken, w.stats}
 }
 
-// options of one play. Spared kinds of misfortune do not strike.
+// options of one play. Cuts make less happen than the seed has drawn.
 type options struct {
 	flaws   Flaw
-	spared  [faults]bool
+	cuts    [faults]int // so many misfortunes of a kind are taken back
+	without int         // bits of requests that are not made
 	tracing bool
 }
 
 func play(seed uint64, o options) *world {
 	rng := rand.New(rand.NewPCG(seed, 0xc0ffee))
 	w := &world{rng: rng, flaws: o.flaws, plan: newScenario(seed, rng), luck: newMisfortune(rng), tracing: o.tracing, runs: map[string]*run{}}
-	for f, spared := range o.spared {
-		if spared {
-			w.luck.left[f] = 0
-		}
+	for f, n := range o.cuts {
+		w.luck.left[f] = max(0, w.luck.left[f]-n)
 	}
 	w.provider = newProvider(w.plan)
 	w.warehouse = newWarehouse(w)
@@ -38,6 +38,7 @@ func play(seed uint64, o options) *world {
 	w.audit = newAudit(w)
 	defer w.stopAll()
 	for i, queue := range w.plan.owners {
+		queue = slices.DeleteFunc(queue, func(q *request) bool { return o.without&(1<<q.id) != 0 })
 		(&owner{w: w, id: i, queue: queue}).boot(0, false)
 	}
 	w.play()

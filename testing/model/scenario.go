@@ -36,6 +36,7 @@ type scenario struct {
 	chunkPages int  // most pages of a chunk
 	owners     [][]*request
 	last       *request // made when all others have ended, spared from misfortune
+	horizon    int      // steps that a generation may be older than another request that resumes it
 	jobShare   int      // percent of steps in which a job moves, if there is one
 }
 
@@ -54,11 +55,12 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 	s := scenario{
 		seed: seed, mode: Mode(seed % uint64(modes)), slices: 1 + rng.IntN(4), parts: 1 + rng.IntN(3),
 		resumable: rng.IntN(3) > 0, refuses: rng.IntN(3) == 0, chunkPages: 1 + rng.IntN(2),
+		horizon:  []int{150, maxSteps}[rng.IntN(2)],
 		jobShare: []int{8, 20, 40}[rng.IntN(3)],
 	}
 	s.owners = make([][]*request, 2+rng.IntN(2))
-	spread := []int{10, 100, 500}[rng.IntN(3)]
-	narrow := rng.IntN(2) == 0
+	spread := []int{3, 10, 100, 500}[rng.IntN(4)]
+	narrow := rng.IntN(3) == 0
 	config := func() int { return 1 + rng.IntN(4)/3 }
 	for i := range 2 + rng.IntN(4) {
 		from := rng.IntN(s.slices)

@@ -1,0 +1,5 @@
+//go:build long
+
+package model
+
+const seeds = 10_000
