@@ -14,6 +14,7 @@ type audit struct {
 	reached map[string]int // by generation and partition: pages that were asked for
 	landed  map[string][]landing
 	stopped map[string]bool // by process and generation
+	ended   map[string]bool // generations that were reported as cancelled
 	newest  map[string]int  // by unit or table: when the newest published generation opened
 }
 
@@ -28,7 +29,7 @@ type landing struct {
 type publication struct{ staged, before, after []row }
 
 func newAudit(w *world) *audit {
-	return &audit{w: w, reached: map[string]int{}, landed: map[string][]landing{}, newest: map[string]int{}, stopped: map[string]bool{}}
+	return &audit{w: w, reached: map[string]int{}, landed: map[string][]landing{}, newest: map[string]int{}, stopped: map[string]bool{}, ended: map[string]bool{}}
 }
 
 func laneName(u unit, g int, s source) string {
@@ -64,6 +65,9 @@ func (a *audit) resumed(e *extraction, l *lane) {
 // published judges a publish at the moment it commits.
 func (a *audit) published(j *job, p publication) {
 	a.order(j)
+	if a.ended[j.stage] {
+		a.w.breaks("%s takes effect after it was reported as cancelled", j.id)
+	}
 	for _, part := range j.unit.parts {
 		a.whole(j, part, p.staged)
 	}
@@ -158,9 +162,9 @@ func (a *audit) superseded(r *runner, u unit, g int) {
 
 // quiet checks what must hold when nothing moves any more.
 func (a *audit) quiet() {
-	for _, landed := range sortedLandings(a.landed) {
-		for _, l := range landed.list {
-			a.letters(landed.unit, l)
+	for _, unit := range sortedKeys(a.landed) {
+		for _, l := range a.landed[unit] {
+			a.letters(unit, l)
 		}
 	}
 }

@@ -27,6 +27,9 @@ func (r *runner) claim(u unit) bool {
 	defer func() { r.p.waitsFor = nil }()
 	name := "slice/" + u.id + "/"
 	waited := ""
+	if r.w.flaws.has(NoClaims) {
+		return true
+	}
 	for {
 		epoch, h := r.w.register.newest(r.p, name)
 		if epoch > 0 && h.run != r.run.id {

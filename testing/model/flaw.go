@@ -23,6 +23,9 @@ const (
 	// the chosen chunks say. It is the second line behind several other rules, so their
 	// tests switch it off as well.
 	NoAssertion
+	// NoClaims lets everybody believe that it holds every slice. Rows must survive that:
+	// claims save work, they do not protect data.
+	NoClaims
 )
 
 // Holes: what the rules would be if they were taken literally from the first wording of
@@ -30,7 +33,7 @@ const (
 const (
 	// FenceThreeOrdinals fences the ordinals 0 to 2 of a publish only, although lost
 	// serialisation conflicts take a publish past them.
-	FenceThreeOrdinals Flaw = 1 << (iota + 8)
+	FenceThreeOrdinals Flaw = 1 << (iota + 10)
 	// FencedIsOpen resumes a generation whose publish is fenced, because the owner that
 	// fenced it died before it opened the next.
 	FencedIsOpen
@@ -53,6 +56,8 @@ const (
 	// LateOpening lets an owner that has lost its claim open a generation after its
 	// successor has.
 	LateOpening
+	// CancelUnfenced cancels the jobs that are there, and fences nothing.
+	CancelUnfenced
 	// OwnerPerRun labels what an owner acquires with its request, not with its process.
 	OwnerPerRun
 )
@@ -66,7 +71,7 @@ var flawNames = []struct {
 	{NoAssertion, "NoAssertion"}, {FenceThreeOrdinals, "FenceThreeOrdinals"}, {FencedIsOpen, "FencedIsOpen"},
 	{UnguardedMerge, "UnguardedMerge"}, {ChunkOutlivesLoad, "ChunkOutlivesLoad"}, {StageRemade, "StageRemade"},
 	{FreeWindow, "FreeWindow"}, {UndecidedRejects, "UndecidedRejects"}, {LandedAnyConfig, "LandedAnyConfig"},
-	{OverwritePerInterval, "OverwritePerInterval"}, {ResumeAnyAge, "ResumeAnyAge"}, {LateOpening, "LateOpening"},
+	{OverwritePerInterval, "OverwritePerInterval"}, {ResumeAnyAge, "ResumeAnyAge"}, {LateOpening, "LateOpening"}, {CancelUnfenced, "CancelUnfenced"}, {NoClaims, "NoClaims"},
 	{OwnerPerRun, "OwnerPerRun"},
 }
 

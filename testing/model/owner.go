@@ -19,6 +19,7 @@ const (
 type run struct {
 	id    string
 	p     *process
+	q     *request
 	state runState
 }
 
@@ -67,8 +68,11 @@ func (o *owner) serve(p *process, q *request) {
 		q.started = o.w.now
 	}
 	for range attempts {
+		if q.cancelled {
+			return
+		}
 		o.w.stats.Runs++
-		r := &run{id: q.name() + "." + strconv.Itoa(o.id) + "." + strconv.Itoa(len(o.runs)+1), p: p}
+		r := &run{id: q.name() + "." + strconv.Itoa(o.id) + "." + strconv.Itoa(len(o.runs)+1), p: p, q: q}
 		o.runs = append(o.runs, r)
 		o.w.runs[r.id] = r
 		o.w.log(p.name, "starts %s: slices %d to %d, config %d", r.id, q.from, q.to, q.config)

@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -68,16 +69,4 @@ func brief(rows []row) string {
 	return text
 }
 
-type unitLandings struct {
-	unit string
-	list []landing
-}
-
-func sortedLandings(m map[string][]landing) []unitLandings {
-	out := make([]unitLandings, 0, len(m))
-	for unit, list := range m {
-		out = append(out, unitLandings{unit, list})
-	}
-	slices.SortFunc(out, func(a, b unitLandings) int { return cmp.Compare(a.unit, b.unit) })
-	return out
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -41,6 +41,7 @@ func play(seed uint64, o options) *world {
 		queue = slices.DeleteFunc(queue, func(q *request) bool { return o.without&(1<<q.id) != 0 })
 		(&owner{w: w, id: i, queue: queue}).boot(0, false)
 	}
+	w.canceller()
 	w.play()
 	w.last()
 	if w.broken == nil {

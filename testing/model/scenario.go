@@ -36,6 +36,7 @@ type scenario struct {
 	chunkPages int  // most pages of a chunk
 	owners     [][]*request
 	last       *request // made when all others have ended, spared from misfortune
+	cancelAt   int      // step at which somebody cancels a run; 0 for never
 	horizon    int      // steps that a generation may be older than another request that resumes it
 	jobShare   int      // percent of steps in which a job moves, if there is one
 }
@@ -47,6 +48,8 @@ type request struct {
 	config   int
 	at       int // step
 	started  int // step of its first run
+
+	cancelled bool
 }
 
 func (r *request) name() string { return "q" + strconv.Itoa(r.id) }
@@ -74,6 +77,9 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 			o = (o + 1) % len(s.owners)
 			s.owners[o] = append(s.owners[o], q)
 		}
+	}
+	if rng.IntN(3) == 0 {
+		s.cancelAt = 1 + rng.IntN(400)
 	}
 	s.last = &request{id: 9, to: s.slices - 1, config: config()}
 	return s

@@ -38,6 +38,7 @@ type Stats struct {
 	Steps, Runs, Crashes, Naps, Lost, Takeovers  int
 	Published, Attached, Fenced, Superseded      int
 	Adopted, Again, Generations, Landed, Aborted int
+	Cancelled                                    int
 }
 
 func (s *Stats) add(o Stats) {
@@ -56,6 +57,7 @@ func (s *Stats) add(o Stats) {
 	s.Generations += o.Generations
 	s.Landed += o.Landed
 	s.Aborted += o.Aborted
+	s.Cancelled += o.Cancelled
 }
 
 func (w *world) log(actor, format string, args ...any) {
