@@ -12,7 +12,8 @@ import (
 
 const (
 	keysFresh = 60 * time.Second // how long a loaded set is trusted
-	keysMiss  = 5 * time.Second  // how often an unknown key may cause a load
+	keysMiss  = 5 * time.Second  // how often an unknown key, or a failed load, may cause a load
+	keysWait  = 15 * time.Second // for one load
 )
 
 type keyRow struct {
@@ -39,33 +40,54 @@ type Keys struct {
 	store *Store
 
 	mu     sync.Mutex
-	loaded time.Time
+	loaded time.Time // when byHash was true
+	failed time.Time // when a load last failed, and how
+	err    error
 	byHash map[string]launcher.Principal
 }
 
 // NewKeys returns an empty index over a store's tables.
 func NewKeys(s *Store) *Keys { return &Keys{store: s} }
 
-// Lookup finds an active key by the lower-case hex SHA-256 of its text.
+// Lookup finds an active key by the lower-case hex SHA-256 of its text. An error says that
+// the tables could not be read; a key that was loaded less than a minute ago is known
+// nevertheless.
 func (k *Keys) Lookup(ctx context.Context, hash string) (launcher.Principal, bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p, found := k.byHash[hash]
-	age := k.store.cfg.Now().Sub(k.loaded)
+	now := k.store.cfg.Now()
+	age := now.Sub(k.loaded)
 	if age < keysMiss || (found && age < keysFresh) {
 		return p, found, nil
 	}
-	rows, err := readAll[keyRow](ctx, k.store, "keys.sql")
-	if err != nil {
+	if k.err != nil && now.Sub(k.failed) < keysMiss {
+		return launcher.Principal{}, false, k.err
+	}
+	if err := k.load(ctx); err != nil {
+		k.failed, k.err = now, err
 		return launcher.Principal{}, false, err
 	}
-	k.byHash = make(map[string]launcher.Principal, len(rows))
-	for _, r := range rows {
-		k.byHash[r.Hash] = r.principal()
-	}
-	k.loaded = k.store.cfg.Now()
+	k.loaded, k.err = now, nil
 	p, found = k.byHash[hash]
 	return p, found, nil
+}
+
+// load reads the whole set. It is read for all callers, so that the one who happens to
+// wait for it cannot end it by going away.
+func (k *Keys) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysWait)
+	defer cancel()
+	rows, err := readAll[keyRow](ctx, k.store, "keys.sql")
+	if err != nil {
+		return err
+	}
+	byHash := make(map[string]launcher.Principal, len(rows))
+	for _, r := range rows {
+		byHash[r.Hash] = r.principal()
+	}
+	k.byHash = byHash
+	return nil
 }
 
 func (r keyRow) principal() launcher.Principal {

@@ -4,14 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/cloudact/convergence/launcher"
 )
 
-const maxErrorLength = 1000
+const (
+	maxErrorLength   = 1000 // bytes
+	conflictPatience = 20 * time.Second
+)
 
 type runRow struct {
 	RunID      string                 `bigquery:"pipeline_logging_id"`
@@ -51,6 +56,9 @@ type stepRow struct {
 // steps in org_meta_step_logs in one transaction: two projectors conflict, so they
 // cannot double a row.
 func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
+	if len(runs) == 0 {
+		return nil
+	}
 	ids := make([]string, len(runs))
 	var runRows []runRow
 	var stepRows []stepRow
@@ -71,9 +79,25 @@ func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
 		}
 		stepRows = append(stepRows, steps...)
 	}
-	return s.execute(ctx, "project.sql",
-		bigquery.QueryParameter{Name: "ids", Value: ids}, bigquery.QueryParameter{Name: "since", Value: oldest.AddDate(0, 0, -1)},
-		bigquery.QueryParameter{Name: "runs", Value: runRows}, bigquery.QueryParameter{Name: "steps", Value: stepRows})
+	params := []bigquery.QueryParameter{
+		{Name: "ids", Value: ids}, {Name: "since", Value: oldest.AddDate(0, 0, -1)},
+		{Name: "runs", Value: runRows}, {Name: "steps", Value: stepRows},
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := s.execute(ctx, "project.sql", params...)
+		if err != nil && !isConflict(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(conflictPatience))
+	return err
+}
+
+// isConflict reports whether a transaction was aborted because another one changed the
+// same table: nothing happened, and it may be tried again.
+func isConflict(err error) bool {
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "aborted due to concurrent update") || strings.Contains(text, "could not serialize access")
 }
 
 func projectRun(r launcher.Run) (runRow, error) {
@@ -136,9 +160,10 @@ func duration(start, end time.Time) bigquery.NullInt64 {
 	return bigquery.NullInt64{Int64: end.Sub(start).Milliseconds(), Valid: !end.IsZero() && !start.IsZero()}
 }
 
+// clip keeps the beginning of a text, never half a character.
 func clip(s string) string {
 	if len(s) > maxErrorLength {
-		return s[:maxErrorLength]
+		s = s[:maxErrorLength]
 	}
-	return s
+	return strings.ToValidUTF8(s, "")
 }

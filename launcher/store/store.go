@@ -24,6 +24,8 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
+const schemaTries = 5
+
 //go:embed sql/*.sql
 var sqlFiles embed.FS
 
@@ -96,9 +98,19 @@ func (s *Store) setupTable(ctx context.Context, name string, document []byte) er
 		return err
 	}
 	table := s.dataset.Table(name)
+	for try := 1; ; try++ {
+		err = s.ensureTable(ctx, table, doc.metadata(schema))
+		if !isStatus(err, http.StatusPreconditionFailed) || try == schemaTries { // another process sets up the same table
+			return err
+		}
+	}
+}
+
+// ensureTable creates a missing table and adds missing columns to one that exists.
+func (s *Store) ensureTable(ctx context.Context, table *bigquery.Table, want *bigquery.TableMetadata) error {
 	meta, err := table.Metadata(ctx)
 	if isStatus(err, http.StatusNotFound) {
-		err = table.Create(ctx, doc.metadata(schema))
+		err = table.Create(ctx, want)
 		if err == nil || isStatus(err, http.StatusConflict) {
 			meta, err = table.Metadata(ctx)
 		}
@@ -107,9 +119,9 @@ func (s *Store) setupTable(ctx context.Context, name string, document []byte) er
 		return err
 	}
 	s.mu.Lock()
-	s.created[name] = meta.CreationTime
+	s.created[table.TableID] = meta.CreationTime
 	s.mu.Unlock()
-	return addColumns(ctx, table, meta, schema)
+	return addColumns(ctx, table, meta, want.Schema)
 }
 
 func (d tableDocument) metadata(schema bigquery.Schema) *bigquery.TableMetadata {

@@ -6,6 +6,7 @@ JOIN (
   FROM `{{.Dataset}}.org_meta_run_events`
   WHERE org_slug = @org AND created_at >= @since
   GROUP BY run_id
+  HAVING COUNTIF(kind = 'run' AND state = 'PENDING') > 0
 ) AS r ON r.run_id = e.run_id
 WHERE e.org_slug = @org AND e.created_at >= @since
 ORDER BY r.started DESC, e.run_id

@@ -1,0 +1,113 @@
+package store_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"cloud.google.com/go/bigquery"
+)
+
+func TestOneOfManyAcquiresAName(t *testing.T) {
+	b := newBench(t)
+	var winners atomic.Int64
+	owners := make([]string, 20)
+	var wg sync.WaitGroup
+	for i := range owners {
+		wg.Go(func() {
+			c, err := b.Acquire(t.Context(), "gen/u/1", fmt.Sprint("run-", i), fmt.Sprint("hash-", i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if c.Won {
+				winners.Add(1)
+			}
+			if c.Value != strings.Replace(c.Owner, "run", "hash", 1) {
+				t.Errorf("%s holds the name with the value %s", c.Owner, c.Value)
+			}
+			owners[i] = c.Owner
+		})
+	}
+	wg.Wait()
+	if winners.Load() != 1 {
+		t.Errorf("%d callers have won", winners.Load())
+	}
+	for _, o := range owners {
+		if o != owners[0] {
+			t.Errorf("callers name the holders %v", owners)
+			break
+		}
+	}
+	if c, err := b.Acquire(t.Context(), "gen/u/2", "run-0", "h"); err != nil || !c.Won {
+		t.Errorf("another name: %+v, %v", c, err)
+	}
+}
+
+func TestOwnerWhoseAnswerWasLostHasWon(t *testing.T) {
+	b := newBench(t)
+	upstream, err := url.Parse(shared.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var struck atomic.Bool
+	b.spoilWith(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/jobs") || !struck.CompareAndSwap(false, true) {
+			return false
+		}
+		// The server does it, the caller never hears.
+		r.URL.Scheme, r.URL.Host, r.RequestURI = upstream.Scheme, upstream.Host, ""
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Error(err)
+		} else {
+			_, _ = io.Copy(httptest.NewRecorder(), response.Body)
+			_ = response.Body.Close()
+		}
+		panic(http.ErrAbortHandler)
+	})
+	if c, err := b.Acquire(t.Context(), "gen/u/1", "run-1", "h"); err != nil || !c.Won || c.Owner != "run-1" {
+		t.Errorf("the owner is told %+v, %v", c, err)
+	}
+	if !struck.Load() {
+		t.Error("no answer was lost")
+	}
+	if c, err := b.Acquire(t.Context(), "gen/u/1", "run-2", "g"); err != nil || c.Won || c.Owner != "run-1" || c.Value != "h" {
+		t.Errorf("another is told %+v, %v", c, err)
+	}
+}
+
+func TestPublishedIsWhatACommittedPublishJobSays(t *testing.T) {
+	b := newBench(t)
+	publish := func(id, sql string) {
+		t.Helper()
+		q := b.client.Query(sql)
+		q.JobIDConfig = bigquery.JobIDConfig{JobID: id, Location: "US"}
+		job, err := q.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := job.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(generation int, want bool) {
+		t.Helper()
+		if got, err := b.Published(t.Context(), "u", generation); err != nil || got != want {
+			t.Errorf("generation %d published: %t, %v; want %t", generation, got, err, want)
+		}
+	}
+	check(1, false)
+	publish("pub_u_1_0", "SELECT 1")
+	check(1, true)
+	publish("pub_u_2_0", "SELECT ERROR('failed')")
+	check(2, false)
+	publish("pub_u_2_1", "SELECT 1")
+	check(2, true)
+}
