@@ -54,9 +54,9 @@ func TestCommandsThatOnlyLook(t *testing.T) {
 	}{
 		{[]string{"version"}, `^convergence \S+ \(go\d\S+, \w+/\w+, Beam v2\.\d+\.\d+\)\n$`},
 		{[]string{"validate", usageCost, "openai/cost/usage_extract"}, `^2 valid\n$`},
-		{[]string{"graph", usageCost}, `(?s)^Impulse +extract_usage/Impulse\n.*ParDo +extract_usage/Fetch/source\.Fetch\n.* transform_cost/`},
-		{[]string{"graph", usageCost, "--format", "dot"}, `(?s)^digraph pipeline \{\n.*"extract_usage/Impulse" -> .*\}\n$`},
-		{[]string{"graph", usageCost, "--format", "mermaid"}, `(?s)^flowchart LR\n  t0\["extract_usage/Impulse"\]\n.* --> `},
+		{[]string{"graph", usageCost}, `(?s)^Impulse +extract_usage/\S+\n.*ParDo +extract_usage/Fetch/\S+\n.* transform_cost/`},
+		{[]string{"graph", usageCost, "--format", "dot"}, `(?s)^digraph pipeline \{\n.*"extract_usage/\S+" -> "extract_usage/.*\}\n$`},
+		{[]string{"graph", usageCost, "--format", "mermaid"}, `(?s)^flowchart LR\n  t0\["extract_usage/\S+"\]\n.* --> `},
 		{[]string{"processors"}, `(?m)^openai\.usage +source +Fetches `},
 		{[]string{"processors", "openai.usage"}, `(?s)^openai\.usage \(source\)\n.*destination_table`},
 		{[]string{"processors", "openai.usage", "--format", "md"}, `^## openai\.usage\n`},
