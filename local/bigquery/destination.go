@@ -21,7 +21,9 @@ type destination struct {
 	options      []string
 	partitioning *wire.TimePartitioning
 	clustering   *wire.Clustering
+	ranges       *wire.RangePartitioning
 	fromQuery    bool // the schema is a query's: it need not name every column
+	fromCopy     bool // the schema is another table's, as is what partitions it
 
 	partition *partition // found when the table is
 }
@@ -109,7 +111,7 @@ func (s *Server) createDestination(ctx context.Context, conn *sql.Conn, d *desti
 	if d.schema == nil {
 		return nil, wire.Invalid("No schema specified on job or table.")
 	}
-	t := &wire.Table{TableReference: d.ref, Schema: d.schema, TimePartitioning: d.partitioning, Clustering: d.clustering}
+	t := &wire.Table{TableReference: d.ref, Schema: d.schema, TimePartitioning: d.partitioning, RangePartitioning: d.ranges, Clustering: d.clustering}
 	if d.decorator != "" && t.TimePartitioning == nil {
 		t.TimePartitioning = &wire.TimePartitioning{Type: "DAY"}
 	}
@@ -126,6 +128,9 @@ func (s *Server) createDestination(ctx context.Context, conn *sql.Conn, d *desti
 // replaceSchema empties a table and gives it the job's schema.
 func (s *Server) replaceSchema(ctx context.Context, conn *sql.Conn, d *destination, t *wire.Table) error {
 	t.Schema = d.schema
+	if d.fromCopy {
+		t.TimePartitioning, t.RangePartitioning, t.Clustering = d.partitioning, d.ranges, d.clustering
+	}
 	if d.partitioning != nil {
 		t.TimePartitioning = d.partitioning
 	}
@@ -157,6 +162,9 @@ func (s *Server) mergeSchema(ctx context.Context, conn *sql.Conn, d *destination
 	fields := d.schema.Fields
 	if d.fromQuery {
 		fields = queryFields(t.Schema, fields)
+	}
+	if d.fromCopy {
+		fields = relaxedFields(t.Schema, fields)
 	}
 	delta, err := compareSchemas(d.ref, t.Schema.Fields, fields)
 	if err != nil {
@@ -203,6 +211,18 @@ func queryFields(table *wire.Schema, fields []wire.Field) []wire.Field {
 	for _, f := range fields {
 		if table.Find(f.Name) < 0 {
 			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// relaxedFields are the fields of a copied table, whose REQUIRED ones fit
+// fields of the destination that are not.
+func relaxedFields(table *wire.Schema, fields []wire.Field) []wire.Field {
+	out := slices.Clone(fields)
+	for i := range out {
+		if at := table.Find(out[i].Name); at >= 0 && out[i].Required() && modeOf(table.Fields[at]) == "NULLABLE" {
+			out[i].Mode = table.Fields[at].Mode
 		}
 	}
 	return out

@@ -240,6 +240,9 @@ func (s *Server) locate(ctx context.Context, project, asked string, cfg *wire.Jo
 	if cfg.Load != nil && cfg.Load.DestinationTable != nil {
 		refs = append(refs, wire.DatasetReference{ProjectID: cfg.Load.DestinationTable.ProjectID, DatasetID: cfg.Load.DestinationTable.DatasetID})
 	}
+	if cfg.Copy != nil && cfg.Copy.DestinationTable != nil {
+		refs = append(refs, wire.DatasetReference{ProjectID: cfg.Copy.DestinationTable.ProjectID, DatasetID: cfg.Copy.DestinationTable.DatasetID})
+	}
 	if cfg.Query != nil && cfg.Query.DestinationTable != nil {
 		refs = append(refs, wire.DatasetReference{ProjectID: cfg.Query.DestinationTable.ProjectID, DatasetID: cfg.Query.DestinationTable.DatasetID})
 	}
@@ -272,7 +275,7 @@ func (s *Server) execute(ctx context.Context, run *jobRun) error {
 	case run.cfg.Load != nil:
 		return s.runLoad(ctx, run)
 	case run.cfg.Copy != nil:
-		return wire.NotImplemented("copy jobs")
+		return s.runCopy(ctx, run)
 	}
 	return wire.NotImplemented("extract jobs")
 }

@@ -138,6 +138,12 @@ func (p *partition) check(row []driver.Value) *load.FieldError {
 	return &load.FieldError{Field: p.column, Type: load.TypeName(p.kind), Value: fmt.Sprint(row[p.index]), Message: p.outside()}
 }
 
+// guard is a condition that fails the whole statement, in the same pass, at a
+// row outside the partition.
+func (p *partition) guard() string {
+	return `CASE WHEN ` + p.predicate() + ` THEN true ELSE error(` + literal(p.outside()) + `) END`
+}
+
 func (p *partition) outside() string {
 	return fmt.Sprintf("Some rows belong to different partitions rather than destination partition %s", p.id)
 }

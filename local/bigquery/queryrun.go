@@ -177,8 +177,7 @@ func (s *Server) insertRows(ctx context.Context, conn *sql.Conn, st *statement, 
 		columns, values = catalog.Quote(partitionTimeColumn)+`, `+columns, `NULL, `+values
 	}
 	if p != nil && p.index >= 0 {
-		// error() makes the condition fail the whole statement, in one pass.
-		from += ` WHERE CASE WHEN ` + p.predicate() + ` THEN true ELSE error(` + literal(p.outside()) + `) END`
+		from += ` WHERE ` + p.guard()
 	}
 	_, err = affect(ctx, conn, bound{`INSERT INTO ` + catalog.Relation(t.TableReference) + ` (` + columns + `) SELECT ` + values + ` FROM ` + from, args})
 	return err

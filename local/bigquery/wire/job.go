@@ -53,6 +53,7 @@ type JobStatistics struct {
 	ScriptStatistics    *ScriptStatistics `json:"scriptStatistics,omitempty"`
 	Query               *QueryStatistics  `json:"query,omitempty"`
 	Load                *LoadStatistics   `json:"load,omitempty"`
+	Copy                *CopyStatistics   `json:"copy,omitempty"`
 }
 
 // ScriptStatistics says what part of a script a child job evaluated.
@@ -67,6 +68,12 @@ type LoadStatistics struct {
 	OutputRows     string `json:"outputRows"`
 	OutputBytes    string `json:"outputBytes"`
 	BadRecords     string `json:"badRecords"`
+}
+
+// CopyStatistics are the figures of a copy job.
+type CopyStatistics struct {
+	CopiedRows         string `json:"copiedRows"`
+	CopiedLogicalBytes string `json:"copiedLogicalBytes"`
 }
 
 // QueryStatistics are the figures of a query job.
@@ -99,7 +106,7 @@ type JobConfiguration struct {
 	JobType      string            `json:"jobType"`
 	Query        *QueryConfig      `json:"query"`
 	Load         *LoadConfig       `json:"load"`
-	Copy         json.RawMessage   `json:"copy"`
+	Copy         *CopyConfig       `json:"copy"`
 	Extract      json.RawMessage   `json:"extract"`
 	DryRun       bool              `json:"dryRun"`
 	JobTimeoutMs string            `json:"jobTimeoutMs"`
@@ -151,6 +158,16 @@ type LoadConfig struct {
 	AllowQuotedNewlines bool              `json:"allowQuotedNewlines"`
 	AllowJaggedRows     bool              `json:"allowJaggedRows"`
 	NullMarker          string            `json:"nullMarker"`
+}
+
+// CopyConfig asks for a copy job.
+type CopyConfig struct {
+	SourceTable       *TableReference  `json:"sourceTable"`
+	SourceTables      []TableReference `json:"sourceTables"`
+	DestinationTable  *TableReference  `json:"destinationTable"`
+	CreateDisposition string           `json:"createDisposition"`
+	WriteDisposition  string           `json:"writeDisposition"`
+	OperationType     string           `json:"operationType"`
 }
 
 // QueryParameter is one query parameter; Name is empty for a positional one.
