@@ -15,13 +15,13 @@ func Explain(seed uint64, flaws Flaw) string {
 		return ""
 	}
 	first := w.broken
-	o = shrink(seed, o)
+	o = shrink(seed, o, w.promise)
 	o.tracing = true
 	w = play(seed, o)
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %s, flaws %s: %v\n", seed, w.plan.mode, flaws, first)
 	fmt.Fprintf(&b, "play it again: go test ./testing/model -run '^TestSeed$' -v -model.seed %d -model.flaws %#x\n", seed, uint32(flaws))
-	fmt.Fprintf(&b, "least that breaks a promise (%s):\n", w.plan)
+	fmt.Fprintf(&b, "least that breaks it (%s):\n", w.plan)
 	for _, line := range w.trace {
 		b.WriteString(line)
 		b.WriteByte('\n')
@@ -29,11 +29,11 @@ func Explain(seed uint64, flaws Flaw) string {
 	return b.String()
 }
 
-// shrink takes back requests and misfortunes one by one as long as a promise still
-// breaks. What is left need not break the same one.
-func shrink(seed uint64, o options) options {
+// shrink takes back requests and misfortunes one by one as long as the same
+// promise still breaks.
+func shrink(seed uint64, o options, promise string) options {
 	try := func(changed options) {
-		if play(seed, changed).broken != nil {
+		if play(seed, changed).promise == promise {
 			o = changed
 		}
 	}

@@ -186,6 +186,7 @@ func (e *extraction) fetch(l *lane) verdict {
 		c = &chunk{ref: chunkRef{part: l.part, pass: l.pass, index: l.index, first: l.at}}
 		l.window = append(l.window, c)
 	}
+	e.w.log(e.run.id, "gets page %d of partition %d/%d", l.index, l.part.slice, l.part.part)
 	c.add(a.page, e)
 	l.index, l.at, l.ended = l.index+1, a.page.next, a.page.last
 	if l.ended || c.ref.pages == e.w.plan.chunkPages || e.w.rng.IntN(8) == 0 {

@@ -17,8 +17,6 @@ const (
 	faults
 )
 
-var faultNames = [faults]string{"crash", "nap", "lost", "fail", "abort", "expire", "restate"}
-
 // misfortune is what may still go wrong, and how likely it is each time it could.
 type misfortune struct {
 	rng  *rand.Rand

@@ -66,12 +66,26 @@ var flawNames = []struct {
 	flaw Flaw
 	name string
 }{
-	{ReadWholeStage, "ReadWholeStage"}, {NoFence, "NoFence"}, {MixPasses, "MixPasses"},
-	{BookkeepingApart, "BookkeepingApart"}, {ClaimsAnyOrder, "ClaimsAnyOrder"}, {MergeClaims, "MergeClaims"},
-	{NoAssertion, "NoAssertion"}, {FenceThreeOrdinals, "FenceThreeOrdinals"}, {FencedIsOpen, "FencedIsOpen"},
-	{UnguardedMerge, "UnguardedMerge"}, {ChunkOutlivesLoad, "ChunkOutlivesLoad"}, {StageRemade, "StageRemade"},
-	{FreeWindow, "FreeWindow"}, {UndecidedRejects, "UndecidedRejects"}, {LandedAnyConfig, "LandedAnyConfig"},
-	{OverwritePerInterval, "OverwritePerInterval"}, {ResumeAnyAge, "ResumeAnyAge"}, {LateOpening, "LateOpening"}, {CancelUnfenced, "CancelUnfenced"}, {NoClaims, "NoClaims"},
+	{ReadWholeStage, "ReadWholeStage"},
+	{NoFence, "NoFence"},
+	{MixPasses, "MixPasses"},
+	{BookkeepingApart, "BookkeepingApart"},
+	{ClaimsAnyOrder, "ClaimsAnyOrder"},
+	{MergeClaims, "MergeClaims"},
+	{NoAssertion, "NoAssertion"},
+	{FenceThreeOrdinals, "FenceThreeOrdinals"},
+	{FencedIsOpen, "FencedIsOpen"},
+	{UnguardedMerge, "UnguardedMerge"},
+	{ChunkOutlivesLoad, "ChunkOutlivesLoad"},
+	{StageRemade, "StageRemade"},
+	{FreeWindow, "FreeWindow"},
+	{UndecidedRejects, "UndecidedRejects"},
+	{LandedAnyConfig, "LandedAnyConfig"},
+	{OverwritePerInterval, "OverwritePerInterval"},
+	{ResumeAnyAge, "ResumeAnyAge"},
+	{LateOpening, "LateOpening"},
+	{CancelUnfenced, "CancelUnfenced"},
+	{NoClaims, "NoClaims"},
 	{OwnerPerRun, "OwnerPerRun"},
 }
 

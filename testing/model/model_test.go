@@ -77,7 +77,7 @@ func TestExplanationNamesSeedCommandAndEvents(t *testing.T) {
 			t.Errorf("the explanation lacks %q:\n%s", want, text)
 		}
 	}
-	if lines := strings.Count(text, "\n"); lines > 300 {
+	if lines := strings.Count(text, "\n"); lines > 400 {
 		t.Errorf("the least trace has %d lines", lines)
 	}
 	if Explain(seed, 0) != "" {

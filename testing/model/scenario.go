@@ -23,8 +23,6 @@ var modeNames = [modes]string{"append", "replace_partition", "overwrite", "appen
 
 func (m Mode) String() string { return modeNames[m] }
 
-func (m Mode) keyed() bool { return m >= AppendKeyed }
-
 // scenario is what a seed decides before anything happens.
 type scenario struct {
 	seed       uint64

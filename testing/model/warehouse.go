@@ -60,7 +60,6 @@ type warehouse struct {
 	touched map[int]int
 	guard   int
 	letters []row // dead letters
-	rejects map[string]int
 }
 
 func newWarehouse(w *world) *warehouse {

@@ -27,6 +27,7 @@ type world struct {
 	audit     *audit
 
 	broken  error
+	promise string // the format of broken: which promise it is
 	tracing bool
 	trace   []string
 	stats   Stats
@@ -69,7 +70,7 @@ func (w *world) log(actor, format string, args ...any) {
 // breaks records the first promise that does not hold.
 func (w *world) breaks(format string, args ...any) {
 	if w.broken == nil {
-		w.broken = fmt.Errorf(format, args...)
+		w.broken, w.promise = fmt.Errorf(format, args...), format
 		w.log("MODEL", "%s", w.broken)
 	}
 }
