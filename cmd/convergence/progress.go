@@ -3,14 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/runfolder"
@@ -72,12 +69,4 @@ func printSteps(out io.Writer, r launcher.Run) {
 		}
 	}
 	fmt.Fprintf(out, "run %s %s in %s\n", r.ID, strings.ToLower(string(r.State)), r.End.Sub(r.Start).Round(time.Millisecond))
-}
-
-// jobLogger sends Beam's log and ours to the job's own file.
-func jobLogger(w io.Writer) *slog.Logger {
-	logger := slog.New(slog.NewJSONHandler(w, nil))
-	slog.SetDefault(logger)
-	log.SetLogger(&log.Structural{})
-	return logger
 }

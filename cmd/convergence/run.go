@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -238,7 +239,7 @@ func (r *inProcess) Start(ctx context.Context, folder *runfolder.Folder) (launch
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	job := &inProcessJob{cancel: cancel, done: make(chan error, 1)}
-	quiet := jobLogger(logFile)
+	quiet := slog.New(slog.NewJSONHandler(logFile, nil))
 	go func() {
 		_, err := r.env.Job(ctx, spec, folder, quiet)
 		cancel()

@@ -19,49 +19,59 @@ import (
 )
 
 func (a *app) validateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "validate PATH...",
-		Short:   "Print every problem of every document as file:line:col",
-		Long:    "PATH is a file, a folder (every .yml below it) or the name of a shipped pipeline.\nExit code 1 when anything is wrong.",
-		Example: "  convergence validate my_pipeline.yml\n  convergence validate openai/cost/usage_cost",
+	var strict bool
+	c := &cobra.Command{
+		Use:   "validate PATH...",
+		Short: "Print every problem of every document as file:line:col",
+		Long: "PATH is a file, a folder (every .yml below it) or the name of a shipped pipeline. SQL is checked\n" +
+			"against the tables that the document and the shipped schemas declare. Exit code 1 when anything\n" +
+			"is wrong; warnings and notes do not count.",
+		Example: "  convergence validate my_pipeline.yml\n  convergence validate --strict openai/cost/usage_cost",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{errors.New("name at least one file, folder or shipped pipeline; see \"convergence validate --help\"")}
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			catalog, err := configs.Open(configs.Shipped())
-			if err != nil {
-				return err
-			}
-			p := newPlanner(a.env, catalog)
-			bad, total := 0, 0
-			for _, arg := range args {
-				files, err := documents(catalog, arg)
-				if err != nil {
-					fmt.Fprintln(a.err, err)
-					bad++
-					continue
-				}
-				for _, file := range files {
-					total++
-					problems := p.plans.Validate(c.Context(), file)
-					for _, problem := range problems {
-						fmt.Fprintln(a.err, problem)
-					}
-					if len(problems) > 0 {
-						bad++
-					}
-				}
-			}
-			if bad > 0 {
-				return failure{errors.New("invalid documents")}
-			}
-			fmt.Fprintf(a.out, "%d valid\n", total)
-			return nil
-		},
+		RunE: func(c *cobra.Command, args []string) error { return a.validate(c.Context(), args, strict) },
 	}
+	c.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
+	return c
+}
+
+func (a *app) validate(ctx context.Context, args []string, strict bool) error {
+	catalog, err := configs.Open(configs.Shipped())
+	if err != nil {
+		return err
+	}
+	p := newPlanner(a.env, catalog)
+	bad, total := 0, 0
+	for _, arg := range args {
+		files, err := documents(catalog, arg)
+		if err != nil {
+			fmt.Fprintln(a.err, err)
+			bad++
+			continue
+		}
+		for _, file := range files {
+			total++
+			problems := p.plans.Validate(ctx, file)
+			if strict {
+				problems = problems.Strict()
+			}
+			for _, problem := range problems {
+				fmt.Fprintln(a.err, problem)
+			}
+			if problems.Err() != nil {
+				bad++
+			}
+		}
+	}
+	if bad > 0 {
+		return failure{errors.New("invalid documents")}
+	}
+	fmt.Fprintf(a.out, "%d valid\n", total)
+	return nil
 }
 
 // documents finds what an argument names.

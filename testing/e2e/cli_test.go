@@ -116,6 +116,18 @@ func TestARunFromTheCommandLineAndItsReports(t *testing.T) {
 			t.Errorf("run says nothing of %s:\n%s%s", step, ran.stdout, ran.stderr)
 		}
 	}
+	for line := range strings.Lines(ran.stderr) {
+		if !strings.HasPrefix(line, "  ") && !runLine.MatchString(line) {
+			t.Errorf("progress holds the line %s", line)
+		}
+	}
+	logs, err := filepath.Glob(filepath.Join(w.data, "runs", "*", "job.log"))
+	if err != nil || len(logs) != 1 {
+		t.Fatalf("logs of the run: %v, %v", logs, err)
+	}
+	if text, err := os.ReadFile(logs[0]); err != nil || !strings.Contains(string(text), "job-001") {
+		t.Errorf("the runner's log is not in %s: %v\n%s", logs[0], err, text)
+	}
 	checkBill(t, w, "acme")
 	checkFormats(t, w)
 	checkReports(t, w)

@@ -6,14 +6,15 @@ import (
 	"log/slog"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 
 	"github.com/cloudact/convergence/beam/run"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
-// Job runs one spec in this process. folder may be nil, when nobody follows. Call it
-// once a process: Beam's state is global.
+// Job runs one spec in this process. folder may be nil, when nobody follows; Beam and its
+// runner log to log, too. Call it once a process: Beam's state is global.
 func (e Environment) Job(ctx context.Context, spec runfolder.Spec, folder *runfolder.Folder, log *slog.Logger) (runfolder.Result, error) {
 	catalog, err := configs.Open(configs.Shipped())
 	if err != nil {
@@ -32,6 +33,8 @@ func (e Environment) Job(ctx context.Context, spec runfolder.Spec, folder *runfo
 	if !beam.Initialized() {
 		beam.Init()
 	}
+	slog.SetDefault(log) // Init has set one that writes to standard error
+	beamlog.SetLogger(&beamlog.Structural{})
 	result, err := run.Job(ctx, spec, run.Config{Catalog: catalog, Folder: folder, Log: log})
 	if err != nil {
 		return result, fmt.Errorf("leave result: %w", err)
