@@ -136,7 +136,8 @@ func TestProblemsAreTypedErrors(t *testing.T) {
 		},
 		"a request to wait": {
 			answer(429, "application/problem+json", `{"title":"Too Many Requests"}`),
-			Error{Status: 429, Title: "Too Many Requests", RetryAfter: 7 * time.Second}, "GET /api/v1/pipelines/runs/r1: 429 Too Many Requests",
+			Error{Status: 429, Title: "Too Many Requests", RetryAfter: 7 * time.Second},
+			"GET /api/v1/pipelines/runs/r1: 429 Too Many Requests",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

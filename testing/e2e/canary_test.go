@@ -93,8 +93,11 @@ func TestACredentialIsSeenOnlyByTheProvider(t *testing.T) {
 	search.absent("answer of the API", get(t, s, "/api/v1/pipelines/runs/"+started.ID))
 	search.absent("list of runs", get(t, s, "/api/v1/pipelines/runs"))
 	for _, args := range [][]string{
-		{"graph", usageCost}, {"graph", usageCost, "--format", "json"}, {"run", usageCost, "--org", "acme", "--dry-run", "--output", "json"},
-		{"credentials", "list", "--org", "acme", "--output", "json"}, {"report", "--org", "acme"},
+		{"graph", usageCost},
+		{"graph", usageCost, "--format", "json"},
+		{"run", usageCost, "--org", "acme", "--dry-run", "--output", "json"},
+		{"credentials", "list", "--org", "acme", "--output", "json"},
+		{"report", "--org", "acme"},
 	} {
 		search.absent(strings.Join(args, " "), w.ok(args...))
 	}

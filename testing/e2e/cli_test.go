@@ -72,8 +72,11 @@ func TestCommandsThatOnlyLook(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"version", "--output", "json"}, {"graph", usageCost, "--format", "json"}, {"processors", "--output", "json"},
-		{"processors", "openai.usage", "--format", "jsonschema"}, {"run", usageCost, "--dry-run", "--output", "json"},
+		{"version", "--output", "json"},
+		{"graph", usageCost, "--format", "json"},
+		{"processors", "--output", "json"},
+		{"processors", "openai.usage", "--format", "jsonschema"},
+		{"run", usageCost, "--dry-run", "--output", "json"},
 	} {
 		if text := w.ok(args...); !json.Valid([]byte(text)) {
 			t.Errorf("convergence %s printed no JSON: %s", strings.Join(args, " "), text)
