@@ -7,6 +7,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,23 +54,51 @@ func New(cfg Config) http.Handler {
 		writeProblem(w, r, newProblem(http.StatusNotFound, codeNotFound, "no such resource: "+r.URL.Path))
 	})
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", strings.Join(allowed(router, r.URL.Path), ", "))
 		writeProblem(w, r, newProblem(http.StatusMethodNotAllowed, codeMethodNotAllowed, r.Method+" is not allowed here"))
 	})
 	s := &service{cfg: cfg}
-	huma.NewError = humaProblem
+	ownErrors()
 	config := huma.DefaultConfig(ServiceName, cfg.Version)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"orgKey": {Type: "apiKey", In: "header", Name: headerKey},
 	}
 	config.CreateHooks = nil // no $schema member in answers
+	config.Transformers = append(config.Transformers, completeProblem)
 	s.health(humachi.New(router, config))
 	router.Group(func(protected chi.Router) {
 		protected.Use(s.authenticate)
 		inner := config
 		inner.OpenAPIPath, inner.DocsPath, inner.SchemasPath = "", "", ""
-		s.pipelines(humachi.New(protected, inner))
+		s.pipelines(humachi.New(protected, inner)) // into the same OpenAPI document
 	})
+	for _, path := range openAPIPaths { // they are rendered on first use, without a lock
+		router.ServeHTTP(discard{}, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}, Header: http.Header{}})
+	}
 	return router
+}
+
+var openAPIPaths = []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"}
+
+// ownErrors makes huma speak in Problems; its hook is a global.
+var ownErrors = sync.OnceFunc(func() { huma.NewError = humaProblem })
+
+// discard is the writer of an answer that nobody reads.
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) WriteHeader(int)             {}
+
+// allowed are the methods that a path has a handler for.
+func allowed(routes chi.Routes, path string) []string {
+	var out []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if routes.Match(chi.NewRouteContext(), method, path) {
+			out = append(out, method)
+		}
+	}
+	return out
 }
 
 type service struct{ cfg Config }

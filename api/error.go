@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,7 +26,6 @@ const (
 	codeInvalidPayload       = launcher.Code("INVALID_PAYLOAD")
 	codeInvalidRequest       = launcher.Code("INVALID_REQUEST")
 	codePayloadTooLarge      = launcher.Code("PAYLOAD_TOO_LARGE")
-	codeUnavailable          = launcher.Code("SERVICE_UNAVAILABLE")
 )
 
 // statuses is the only table from code to HTTP status.
@@ -47,7 +48,7 @@ var statuses = map[launcher.Code]int{
 	codeInvalidPayload:            http.StatusUnprocessableEntity,
 	codeInvalidRequest:            http.StatusBadRequest,
 	codePayloadTooLarge:           http.StatusRequestEntityTooLarge,
-	codeUnavailable:               http.StatusServiceUnavailable,
+	launcher.CodeUnavailable:      http.StatusServiceUnavailable,
 }
 
 // Problem is an RFC 9457 answer. It holds neither internals nor secrets.
@@ -108,6 +109,26 @@ func problemOf(err error) *Problem {
 	return p
 }
 
+// problem turns an error into an answer, and logs what the answer must not say.
+func (s *service) problem(ctx context.Context, what string, err error) *Problem {
+	p := problemOf(err)
+	level := slog.LevelInfo
+	if p.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	s.cfg.Log.Log(ctx, level, what, "org", principal(ctx).Org, "code", p.Code, "error", err, "request_id", requestIDOf(ctx))
+	return p
+}
+
+// completeProblem adds what only the request knows to a Problem that a handler returned.
+func completeProblem(ctx huma.Context, _ string, v any) (any, error) {
+	if p, ok := v.(*Problem); ok {
+		u := ctx.URL()
+		p.Instance, p.RequestID = u.Path, requestIDOf(ctx.Context())
+	}
+	return v, nil
+}
+
 // humaProblem gives huma's own errors the same shape.
 func humaProblem(status int, message string, errs ...error) huma.StatusError {
 	p := newProblem(status, codeOfStatus(status), message)
@@ -138,7 +159,7 @@ func codeOfStatus(status int) launcher.Code {
 }
 
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
-	p.Instance, p.RequestID = r.URL.Path, w.Header().Get(headerRequestID)
+	p.Instance, p.RequestID = r.URL.Path, requestIDOf(r.Context())
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -31,8 +33,15 @@ func requestID(next http.Handler) http.Handler {
 			id = uuid.NewString()
 		}
 		w.Header().Set(headerRequestID, id)
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
 	})
+}
+
+type requestIDKey struct{}
+
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
 }
 
 func securityHeaders(next http.Handler) http.Handler {
@@ -62,10 +71,16 @@ func recoverer(log *slog.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
-				if v := recover(); v != nil {
-					log.Error("request panicked", "path", r.URL.Path, "request_id", w.Header().Get(headerRequestID), "panic", v)
-					writeProblem(w, r, problemOf(context.Canceled))
+				v := recover()
+				if v == nil {
+					return
 				}
+				if v == http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
+					panic(v)
+				}
+				err := fmt.Errorf("panic: %v", v)
+				log.Error("request panicked", "path", r.URL.Path, "request_id", requestIDOf(r.Context()), "error", err, "stack", string(debug.Stack()))
+				writeProblem(w, r, problemOf(err))
 			}()
 			next.ServeHTTP(w, r)
 		})
@@ -92,7 +107,7 @@ func accessLog(log *slog.Logger) func(http.Handler) http.Handler {
 			start := time.Now()
 			next.ServeHTTP(sw, r)
 			log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status,
-				"duration_ms", time.Since(start).Milliseconds(), "request_id", w.Header().Get(headerRequestID))
+				"duration_ms", time.Since(start).Milliseconds(), "request_id", requestIDOf(r.Context()))
 		})
 	}
 }
@@ -131,8 +146,8 @@ func (s *service) identify(r *http.Request) (launcher.Principal, *Problem) {
 	now := s.cfg.Now()
 	switch {
 	case err != nil:
-		s.cfg.Log.Error("look up API key", "error", err)
-		return p, coded(codeUnavailable, "keys cannot be checked at the moment; try again")
+		s.cfg.Log.Error("look up API key", "error", err, "request_id", requestIDOf(r.Context()))
+		return p, coded(launcher.CodeUnavailable, "keys cannot be checked at the moment; try again")
 	case !found:
 		return p, coded(codeInvalidAPIKey, "Invalid or inactive API key")
 	case !p.KeyExpires.IsZero() && !now.Before(p.KeyExpires):

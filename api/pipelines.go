@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,10 @@ var (
 	validOrg  = regexp.MustCompile(`^[a-z0-9_]{3,50}$`)
 	validPart = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 )
+
+var runStates = []launcher.State{
+	launcher.Pending, launcher.Running, launcher.Completed, launcher.Failed, launcher.Timeout, launcher.Cancelled,
+}
 
 type runBody struct {
 	TriggerBy    *string `json:"trigger_by,omitempty" nullable:"true" doc:"free text, recorded" maxLength:"200"`
@@ -148,8 +154,7 @@ func (s *service) run(ctx context.Context, in *runInput) (*runStarted, error) {
 	}
 	run, existing, err := s.cfg.Runs.Launch(ctx, request)
 	if err != nil {
-		s.cfg.Log.Info("run refused", "org", p.Org, "pipeline", in.Pipeline, "error", err)
-		return nil, problemOf(err)
+		return nil, s.problem(ctx, "run refused", err)
 	}
 	var out runStarted
 	out.Body.ID, out.Body.PipelineID, out.Body.Org, out.Body.Status = run.ID, run.PipelineID, run.Org, string(run.State)
@@ -213,12 +218,17 @@ func (s *service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	if !p.Allows(scopeRead) {
 		return nil, coded(codeForbidden, "the API key lacks the scope "+scopeRead)
 	}
+	state := launcher.State(strings.ToUpper(in.Status))
+	if state != "" && !slices.Contains(runStates, state) {
+		problem := coded(launcher.CodeInvalidParameter, "status is not a state of runs")
+		problem.Errors = []FieldError{{Loc: "query.status", Msg: fmt.Sprintf("must be one of %s, got %q", runStates, in.Status)}}
+		return nil, problem
+	}
 	runs, err := s.cfg.Runs.List(ctx, p.Org, launcher.Filter{
-		Pipeline: in.PipelineID, State: launcher.State(strings.ToUpper(in.Status)), Limit: in.Limit,
+		Pipeline: in.PipelineID, State: state, Limit: in.Limit,
 	})
 	if err != nil {
-		s.cfg.Log.Error("list runs", "org", p.Org, "error", err)
-		return nil, problemOf(err)
+		return nil, s.problem(ctx, "list runs", err)
 	}
 	out := &listOutput{Body: make([]runView, len(runs))}
 	for i, r := range runs {
@@ -234,7 +244,7 @@ func (s *service) get(ctx context.Context, in *getInput) (*getOutput, error) {
 	}
 	run, err := s.cfg.Runs.Run(ctx, p.Org, in.ID)
 	if err != nil {
-		return nil, problemOf(err)
+		return nil, s.problem(ctx, "get run", err)
 	}
 	var out getOutput
 	out.Body.runView, out.Body.Parameters = viewOf(run), run.Params

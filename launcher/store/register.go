@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"cloud.google.com/go/bigquery"
+	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/api/googleapi"
 
 	"github.com/cloudact/convergence/launcher"
 )
@@ -17,6 +21,8 @@ const (
 	ownerLabel  = "owner"
 	valueLabel  = "value"
 	maxOrdinals = 3
+
+	registerPatience = 20 * time.Second
 )
 
 // Acquire creates the name as a job of that id: a second jobs.insert with the same id in
@@ -25,21 +31,43 @@ const (
 func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launcher.Claim, error) {
 	sum := sha256.Sum256([]byte(name))
 	id := "reg_" + hex.EncodeToString(sum[:])[:40]
-	text, err := s.statement("one.sql")
+	return backoff.Retry(ctx, func() (launcher.Claim, error) {
+		err := s.createName(ctx, id, owner, value)
+		if err == nil {
+			return launcher.Claim{Won: true, Owner: owner, Value: value}, nil
+		}
+		if isStatus(err, http.StatusConflict) {
+			return s.holder(ctx, name, id, owner)
+		}
+		err = fmt.Errorf("acquire %s: %w", name, err)
+		if refused(err) {
+			err = backoff.Permanent(err)
+		}
+		return launcher.Claim{}, err // the answer was lost: asking again tells who holds the name
+	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(registerPause()))
+}
+
+func (s *Store) createName(ctx context.Context, id, owner, value string) error {
+	q, err := s.query("one.sql")
 	if err != nil {
-		return launcher.Claim{}, err
+		return err
 	}
-	q := s.cfg.Client.Query(text)
 	q.JobIDConfig = bigquery.JobIDConfig{JobID: id, Location: s.cfg.Location}
 	q.Labels = map[string]string{ownerLabel: owner, valueLabel: value}
 	_, err = q.Run(ctx)
-	if err == nil {
-		return launcher.Claim{Won: true, Owner: owner, Value: value}, nil
-	}
-	if !isStatus(err, http.StatusConflict) {
-		return launcher.Claim{}, fmt.Errorf("acquire %s: %w", name, err)
-	}
-	return s.holder(ctx, name, id, owner)
+	return err
+}
+
+func registerPause() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 100 * time.Millisecond
+	return b
+}
+
+// refused reports whether the warehouse has answered, and would answer the same again.
+func refused(err error) bool {
+	var api *googleapi.Error
+	return errors.As(err, &api) && api.Code < http.StatusInternalServerError && api.Code != http.StatusTooManyRequests
 }
 
 // holder reads who created the name. The client retries an insert whose answer was lost

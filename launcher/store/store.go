@@ -100,7 +100,7 @@ func (s *Store) setupTable(ctx context.Context, name string, document []byte) er
 	table := s.dataset.Table(name)
 	for try := 1; ; try++ {
 		err = s.ensureTable(ctx, table, doc.metadata(schema))
-		if !isStatus(err, http.StatusPreconditionFailed) || try == schemaTries { // another process sets up the same table
+		if !isStale(err) || try == schemaTries { // another process sets up the same table
 			return err
 		}
 	}
@@ -191,6 +191,14 @@ func (s *Store) execute(ctx context.Context, name string, params ...bigquery.Que
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// isStale reports whether a table was changed since its ETag was read; the service says
+// so in two ways.
+func isStale(err error) bool {
+	var api *googleapi.Error
+	return errors.As(err, &api) && (api.Code == http.StatusPreconditionFailed ||
+		slices.ContainsFunc(api.Errors, func(e googleapi.ErrorItem) bool { return e.Reason == "failedPrecondition" || e.Reason == "conditionNotMet" }))
 }
 
 func isStatus(err error, status int) bool {
