@@ -83,6 +83,7 @@ func (r *runner) attempt(u unit, g int) verdict {
 	e := &extraction{runner: r, u: u, g: g}
 	r.w.log(r.run.id, "works on %s generation %d", u.id, g)
 	if !e.adopt() {
+		r.w.stats.StageLost++
 		r.w.log(r.run.id, "finds no stage")
 		return hopeless
 	}
@@ -178,6 +179,7 @@ func (e *extraction) fetch(l *lane) verdict {
 		return answer{p, ok}
 	})
 	if !a.ok {
+		e.w.stats.Refused++
 		e.w.log(e.run.id, "is refused a cursor of partition %d/%d", l.part.slice, l.part.part)
 		return hopeless
 	}

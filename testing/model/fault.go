@@ -32,10 +32,10 @@ func newMisfortune(rng *rand.Rand) misfortune {
 	set(crash, 8, 40)
 	set(nap, 6, 40)
 	set(lost, 12, 60)
-	set(fail, 9, 500)
+	set(fail, 9, 800)
 	set(abort, 8, 800)
 	set(expire, 2, 100)
-	set(restate, 4, 300)
+	set(restate, 5, 700)
 	return m
 }
 

@@ -70,7 +70,13 @@ func (r *runner) open(u unit, leave int) (g int, v verdict) {
 				return g, delivered
 			}
 			open := s == unsettled || s == fenced && r.w.flaws.has(FencedIsOpen)
-			if open && h.hash == u.hash && g != leave && r.fresh(h) {
+			switch {
+			case !open || g == leave:
+			case h.hash != u.hash:
+				r.w.stats.Reconfigured++
+			case !r.fresh(h):
+				r.w.stats.Aged++
+			default:
 				return g, hopeless
 			}
 			if s != published && r.fence(u, g) == published && (mine || r.w.plan.mode == Append) {

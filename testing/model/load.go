@@ -109,6 +109,7 @@ func (e *extraction) poll(l *load) verdict {
 	case undone:
 		return delivered
 	case missing:
+		e.w.stats.StageLost++
 		e.w.log(e.run.id, "has lost its stage")
 		return hopeless
 	case ok:
@@ -120,6 +121,7 @@ func (e *extraction) poll(l *load) verdict {
 		return delivered
 	}
 	if l.failed++; l.failed == 3 {
+		e.w.stats.Exhausted++
 		e.w.log(e.run.id, "gives up after three ordinals")
 		return hopeless
 	}

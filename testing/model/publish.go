@@ -92,9 +92,11 @@ func (e *extraction) once(kind string, j job) (*job, verdict) {
 		case aborted:
 			continue
 		case missing, mismatch:
+			e.w.stats.StageLost++
 			return nil, hopeless
 		}
 		if failures++; failures == 3 {
+			e.w.stats.Exhausted++
 			return nil, hopeless
 		}
 	}

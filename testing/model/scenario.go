@@ -55,8 +55,8 @@ func (r *request) name() string { return "q" + strconv.Itoa(r.id) }
 func newScenario(seed uint64, rng *rand.Rand) scenario {
 	s := scenario{
 		seed: seed, mode: Mode(seed % uint64(modes)), slices: 1 + rng.IntN(4), parts: 1 + rng.IntN(3),
-		resumable: rng.IntN(3) > 0, refuses: rng.IntN(3) == 0, chunkPages: 1 + rng.IntN(2),
-		horizon:  []int{150, maxSteps}[rng.IntN(2)],
+		resumable: rng.IntN(3) > 0, refuses: rng.IntN(2) == 0, chunkPages: 1 + rng.IntN(2),
+		horizon:  []int{80, maxSteps}[rng.IntN(2)],
 		jobShare: []int{8, 20, 40}[rng.IntN(3)],
 	}
 	s.owners = make([][]*request, 2+rng.IntN(2))

@@ -40,6 +40,8 @@ type Stats struct {
 	Published, Attached, Fenced, Superseded      int
 	Adopted, Again, Generations, Landed, Aborted int
 	Cancelled                                    int
+	// Why generations had to be left behind.
+	StageLost, Refused, Reconfigured, Exhausted, Aged int
 }
 
 func (s *Stats) add(o Stats) {
@@ -59,6 +61,11 @@ func (s *Stats) add(o Stats) {
 	s.Landed += o.Landed
 	s.Aborted += o.Aborted
 	s.Cancelled += o.Cancelled
+	s.StageLost += o.StageLost
+	s.Refused += o.Refused
+	s.Reconfigured += o.Reconfigured
+	s.Exhausted += o.Exhausted
+	s.Aged += o.Aged
 }
 
 func (w *world) log(actor, format string, args ...any) {
