@@ -84,8 +84,11 @@ func (a *audit) order(j *job) {
 		a.w.breaks("%s appends rows of unit %s that generation %d has appended", j.id, j.unit.id, a.landed[j.unit.id][0].g)
 	}
 	target := j.unit.id
-	if a.w.plan.mode == Overwrite {
+	switch a.w.plan.mode {
+	case Overwrite:
 		target = "table"
+	case ReplacePartition:
+		target = "slice " + strconv.Itoa(j.unit.slices[0])
 	}
 	opened := a.w.register.names[genName(j.unit)+strconv.Itoa(j.g)].opened
 	if opened < a.newest[target] {

@@ -17,7 +17,7 @@ func (h *warehouse) publish(j *job) outcome {
 		if h.conflicts(j) {
 			return aborted
 		}
-		h.table = append(without(h.table, j.unit.slices), staged...)
+		h.table = append(h.without(j.unit), staged...)
 		h.touch(j.unit.slices)
 	case Overwrite:
 		h.table = slices.Clone(staged)
@@ -118,10 +118,15 @@ func allSlices(n int) []int {
 	return out
 }
 
-func without(table []row, of []int) []row {
-	out := make([]row, 0, len(table))
-	for _, r := range table {
-		if !slices.Contains(of, r.slice) {
+// without is the DELETE of a replacing publish: the slice, and of it only what the unit
+// states. A narrowed run that deleted the whole slice would wipe the rest of it.
+//
+// Shipped: transforms/sink/sql/replace_range.sql, when replace_scope is given.
+func (h *warehouse) without(u unit) []row {
+	out := make([]row, 0, len(h.table))
+	for _, r := range h.table {
+		unscoped := h.w.flaws.has(Unscoped) && slices.Contains(u.slices, r.slice)
+		if !unscoped && !slices.Contains(u.parts, source{r.slice, r.part}) {
 			out = append(out, r)
 		}
 	}

@@ -51,6 +51,10 @@ const (
 	LandedAnyConfig
 	// OverwritePerInterval gives each interval a unit of its own under overwrite.
 	OverwritePerInterval
+	// NarrowApart gives a run that a parameter narrows units of its own.
+	NarrowApart
+	// Unscoped lets a narrowed run replace the whole slice.
+	Unscoped
 	// ResumeAnyAge resumes an open generation however old its first pages are.
 	ResumeAnyAge
 	// LateOpening lets an owner that has lost its claim open a generation after its
@@ -82,6 +86,8 @@ var flawNames = []struct {
 	{UndecidedRejects, "UndecidedRejects"},
 	{LandedAnyConfig, "LandedAnyConfig"},
 	{OverwritePerInterval, "OverwritePerInterval"},
+	{NarrowApart, "NarrowApart"},
+	{Unscoped, "Unscoped"},
 	{ResumeAnyAge, "ResumeAnyAge"},
 	{LateOpening, "LateOpening"},
 	{CancelUnfenced, "CancelUnfenced"},

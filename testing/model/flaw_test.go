@@ -46,6 +46,8 @@ func TestHolesAreNoticed(t *testing.T) {
 		{UndecidedRejects, []string{"are of different readings"}},
 		{LandedAnyConfig, []string{"never took effect under its configuration"}},
 		{OverwritePerInterval, []string{outOfOrder}},
+		{NarrowApart, []string{outOfOrder}},
+		{Unscoped, []string{"promised is"}},
 		{ResumeAnyAge, []string{"restated before"}},
 		{LateOpening, []string{"under claim epoch"}},
 		{CancelUnfenced, []string{"after it was reported as cancelled"}},

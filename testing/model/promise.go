@@ -13,8 +13,11 @@ func promised(m Mode, u unit, p publication) []row {
 	switch m {
 	case Append: // the unit's rows are added, once
 		return append(slices.Clone(p.before), p.staged...)
-	case ReplacePartition: // within the slice, exactly this generation's rows
-		return append(without(p.before, u.slices), p.staged...)
+	case ReplacePartition: // within the slice and the scope, exactly this generation's rows
+		rest := slices.DeleteFunc(slices.Clone(p.before), func(r row) bool {
+			return slices.Contains(u.slices, r.slice) && slices.ContainsFunc(u.parts, func(s source) bool { return s.part == r.part })
+		})
+		return append(rest, p.staged...)
 	case Overwrite: // exactly this generation's rows, also none
 		return p.staged
 	}

@@ -44,8 +44,9 @@ type request struct {
 	id       int
 	from, to int // slices, inclusive
 	config   int
-	at       int // step
-	started  int // step of its first run
+	narrow   bool // asks for the first partition of each slice only
+	at       int  // step
+	started  int  // step of its first run
 
 	cancelled bool
 }
@@ -61,14 +62,15 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 	}
 	s.owners = make([][]*request, 2+rng.IntN(2))
 	spread := []int{3, 10, 100, 500}[rng.IntN(4)]
-	narrow := rng.IntN(3) == 0
+	single := rng.IntN(3) == 0
 	config := func() int { return 1 + rng.IntN(4)/3 }
 	for i := range 2 + rng.IntN(4) {
 		from := rng.IntN(s.slices)
 		q := &request{id: i + 1, from: from, to: from + rng.IntN(s.slices-from), config: config(), at: rng.IntN(spread)}
-		if narrow {
+		if single {
 			q.to = q.from
 		}
+		q.narrow = s.mode == ReplacePartition && s.parts > 1 && rng.IntN(4) == 0
 		o := rng.IntN(len(s.owners))
 		s.owners[o] = append(s.owners[o], q)
 		if rng.IntN(4) == 0 { // adopted by another owner, rightly or not
@@ -87,9 +89,12 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 //
 // Under overwrite a unit is the whole table, whatever the interval: two intervals with a
 // unit each would have no fence between them, and a paused publisher of the older could
-// empty the table of the newer. The interval is part of the configuration there.
+// empty the table of the newer. The interval is part of the configuration there. For the
+// same reason a run that a parameter narrows to some of a slice's rows states the same
+// unit as the run that states them all: whatever replaces the same rows is one sequence
+// of generations.
 //
-// Shipped: launcher plans one unit per interval under overwrite.
+// Shipped: one unit per interval under overwrite, and per value of the parameters.
 type unit struct {
 	id     string
 	hash   int // of the configuration
@@ -113,7 +118,15 @@ func (s scenario) units(q *request, flaws Flaw) []unit {
 	var out []unit
 	for slice := q.from; slice <= q.to; slice++ {
 		u := unit{id: "s" + strconv.Itoa(slice), hash: q.config}
-		u.add(slice, s.parts)
+		if q.narrow {
+			u.hash += 50
+			u.add(slice, 1)
+			if flaws.has(NarrowApart) {
+				u.id += "n"
+			}
+		} else {
+			u.add(slice, s.parts)
+		}
 		out = append(out, u)
 	}
 	return out
