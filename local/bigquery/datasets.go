@@ -160,7 +160,7 @@ func (s *Server) deleteDataset(r *http.Request) (any, error) {
 	for _, t := range tables {
 		locks = append(locks, lock{table: t.TableReference, mode: lockSchema})
 	}
-	contents := r.URL.Query().Get("deleteContents") == "true"
+	contents := isTrue(r, "deleteContents")
 	err = s.apply(r.Context(), change{locks: locks, run: func(ctx context.Context, conn *sql.Conn) error {
 		if _, err := catalog.Dataset(ctx, conn, project, id); err != nil {
 			return err

@@ -130,6 +130,11 @@ func pageOf[T any](items []T, p page) ([]T, string) {
 	return items[start:end], token
 }
 
+// isTrue reads a boolean query parameter; some clients spell it True.
+func isTrue(r *http.Request, name string) bool {
+	return strings.EqualFold(r.URL.Query().Get(name), "true")
+}
+
 func decimalText(n int64) string { return strconv.FormatInt(n, 10) }
 
 // matchEtag checks a request's If-Match header.

@@ -178,7 +178,7 @@ func (s *Server) getQueryResults(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.results(r.Context(), job, p, r.URL.Query().Get("formatOptions.useInt64Timestamp") == "true")
+	return s.results(r.Context(), job, p, isTrue(r, "formatOptions.useInt64Timestamp"))
 }
 
 // incomplete answers for a query that has not ended.

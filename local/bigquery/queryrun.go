@@ -111,6 +111,7 @@ func (run *jobRun) describe(st *statement) {
 	run.job.Local = nil
 	if run.rows = st.rows; st.rows != nil {
 		run.job.Local = &wire.LocalResult{Schema: st.rows.schema, TotalRows: st.rows.total}
+		nameResult(run.job)
 	}
 }
 

@@ -204,7 +204,7 @@ func (s *Server) Close() error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, register := range []func(*http.ServeMux){
-		s.routeDatasets, s.routeTables, s.routeTableData, s.routeJobs, s.routeQueries, s.routeUploads,
+		s.routeDatasets, s.routeTables, s.routeTableData, s.routeJobs, s.routeQueries, s.routeUploads, s.routeDiscovery,
 	} {
 		register(mux)
 	}

@@ -33,11 +33,20 @@ type tableDataList struct {
 }
 
 func (s *Server) listTableData(r *http.Request) (any, error) {
+	ref, decorator := pathTable(r).SplitDecorator()
+	if job, err := s.anonymousJob(r.Context(), ref); err != nil {
+		return nil, err
+	} else if job != nil {
+		out, err := s.anonymousData(r, job)
+		if err != nil {
+			return nil, err
+		}
+		return out, listedTimes(r, out, job.Local.Schema.Fields)
+	}
 	p, err := readPage(r)
 	if err != nil {
 		return nil, err
 	}
-	ref, decorator := pathTable(r).SplitDecorator()
 	t, err := s.findTable(r.Context(), s.db, ref)
 	if err != nil {
 		return nil, err
@@ -64,10 +73,15 @@ func (s *Server) listTableData(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.URL.Query().Get("formatOptions.useInt64Timestamp") != "true" && len(out.Rows) > 0 {
+	return out, listedTimes(r, out, fields)
+}
+
+// listedTimes spells the timestamps of a page as the request asks.
+func listedTimes(r *http.Request, out *tableDataList, fields []wire.Field) (err error) {
+	if !isTrue(r, "formatOptions.useInt64Timestamp") && len(out.Rows) > 0 {
 		out.Rows, err = wire.FloatTimestamps(out.Rows, fields, wire.PlainSeconds)
 	}
-	return out, err
+	return err
 }
 
 func selectFields(t *wire.Table, selected string) ([]wire.Field, error) {

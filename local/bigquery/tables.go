@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/cloudact/convergence/local/bigquery/catalog"
@@ -34,8 +35,14 @@ func wireError(err error) *wire.Error {
 
 // expired reports whether a table's time is over: it is as good as deleted.
 func (s *Server) expired(t *wire.Table) bool {
-	ms, err := strconv.ParseInt(t.ExpirationTime, 10, 64)
-	return err == nil && ms > 0 && ms <= s.cfg.Clock().UnixMilli()
+	at, err := parseMillis(t.ExpirationTime)
+	return err == nil && at.UnixMilli() > 0 && !at.After(s.cfg.Clock())
+}
+
+// parseMillis reads a time as resources spell it.
+func parseMillis(text string) (time.Time, error) {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	return time.UnixMilli(ms), err
 }
 
 // findTable returns a table that exists and has not expired. A missing
@@ -175,6 +182,12 @@ func (s *Server) describeTable(t *wire.Table, d *wire.Dataset) {
 
 func (s *Server) getTable(r *http.Request) (any, error) {
 	ref, decorator := pathTable(r).SplitDecorator()
+	if job, err := s.anonymousJob(r.Context(), ref); err != nil || job != nil {
+		if err != nil {
+			return nil, err
+		}
+		return s.anonymousResource(r, job), nil
+	}
 	t, err := s.findTable(r.Context(), s.db, ref)
 	if err != nil {
 		return nil, err
