@@ -106,7 +106,7 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 		code int
 		want string
 	}{
-		"run: missing file":          {invocation{args: []string{"run", "nowhere.yml"}}, 1, "nowhere.yml: no such file, and no shipped pipeline of that name; there are: openai/cost/"},
+		"run: missing file":          {invocation{args: []string{"run", "nowhere.yml"}}, 1, "nowhere.yml: no such file, and no shipped pipeline of that name; there are: "},
 		"run: unknown pipeline":      {invocation{args: []string{"run", "openai/cost/nothing"}}, 1, "openai/cost/nothing: no such file, and no shipped pipeline"},
 		"run: no pipeline":           {invocation{args: []string{"run"}}, 2, `accepts 1 arg(s), received 0; see "convergence run --help"`},
 		"run: unknown flag":          {invocation{args: []string{"run", usageCost, "--dta", "x"}}, 2, "unknown flag: --dta"},
