@@ -25,6 +25,7 @@ var notPipelines = map[string]bool{"system": true, centralFolder: true, "pricing
 type Catalog struct {
 	pipelines map[string]File
 	tables    map[string]TableSchema
+	aliases   map[string]string // of tables
 	central   map[string]CentralTable
 	reports   map[string]Report
 	providers Providers
@@ -34,7 +35,7 @@ type Catalog struct {
 // file by file.
 func Open(layers ...fs.FS) (*Catalog, error) {
 	c := &Catalog{
-		pipelines: map[string]File{}, tables: map[string]TableSchema{},
+		pipelines: map[string]File{}, tables: map[string]TableSchema{}, aliases: map[string]string{},
 		central: map[string]CentralTable{}, reports: map[string]Report{},
 	}
 	for _, layer := range layers {
@@ -90,8 +91,12 @@ func (c *Catalog) reader(name string) (read func([]byte) error, known bool) {
 		}, true
 	case path.Base(folder) == "schemas" && ext == ".json":
 		ref := path.Join(path.Dir(folder), base)
-		return func(text []byte) (err error) {
-			c.tables[ref], err = parseTableSchema(ref, text)
+		return func(text []byte) error {
+			t, err := parseTableSchema(ref, text)
+			c.tables[ref] = t
+			for _, alias := range t.Aliases {
+				c.aliases[path.Join(path.Dir(ref), alias)] = ref
+			}
 			return err
 		}, true
 	case ext == ".yml" && isPipelinePath(folder):
@@ -139,7 +144,11 @@ func (c *Catalog) Table(ref string) (TableSchema, bool) {
 		return TableSchema{}, false
 	}
 	folder, name := path.Split(strings.TrimSuffix(file, ".json"))
-	t, ok := c.tables[path.Join(path.Dir(strings.TrimSuffix(folder, "/")), name)]
+	ref = path.Join(path.Dir(strings.TrimSuffix(folder, "/")), name)
+	if full, ok := c.aliases[ref]; ok {
+		ref = full
+	}
+	t, ok := c.tables[ref]
 	return t, ok
 }
 

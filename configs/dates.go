@@ -23,7 +23,9 @@ func Range(doc *Canonical, params map[string]string, now time.Time) (start, end 
 	}
 	where := Problem{File: doc.File.Name}
 	if len(given) == 0 {
-		given = declaredDates(doc)
+		if given = declaredDates(doc); len(given) > 0 {
+			where = declaredPlace(doc)
+		}
 	}
 	fail := func(format string, args ...any) {
 		where.Message = fmt.Sprintf(format, args...)
@@ -84,6 +86,18 @@ func CheckRange(start, end civil.Date) string {
 		return fmt.Sprintf("%s to %s are %d days; at most %d are run at once", start, end, end.DaysSince(start)+1, maxDays)
 	}
 	return ""
+}
+
+// declaredPlace is where a document gives the first of its dates.
+func declaredPlace(doc *Canonical) Problem {
+	for _, key := range []string{"parameters", "variables"} {
+		for _, name := range dateNames {
+			if n := get(get(doc.Root, key), name); n != nil && n.Kind == yaml.ScalarNode && !isNull(n) && !isSelfNamed(name, n) {
+				return Problem{File: doc.File.Name, Line: n.Line, Col: n.Column, Path: join(key, name)}
+			}
+		}
+	}
+	return Problem{File: doc.File.Name}
 }
 
 // declaredDates returns the dates that a document gives as defaults of its runs.

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -115,6 +116,7 @@ func (n *normaliser) step(s *yaml.Node, path string) {
 		return // the schema says what it must be
 	}
 	dropNulls(config)
+	n.ownKeys(s, config, path)
 	n.sql(s, config, path)
 	n.rename(config, join(path, "config"), "pricing_table", "pricing_source")
 	n.source(s, config, path)
@@ -216,12 +218,24 @@ func (n *normaliser) destination(s, config *yaml.Node, path string) {
 }
 
 // chain makes a step that does not say depend on the step before it. Notifications are
-// no part of the chain.
+// no part of the chain: what depends on one depends on what that one depended on.
 func (n *normaliser) chain(steps *yaml.Node) {
+	hooks := map[string][]*yaml.Node{}
+	for _, s := range steps.Content {
+		if id := textOf(get(s, "step_id")); id != "" && isNotification(get(s, "ps_type")) {
+			hooks[id] = nil
+			if deps := get(s, "depends_on"); deps != nil && deps.Kind == yaml.SequenceNode {
+				hooks[id] = deps.Content
+			}
+		}
+	}
 	var before *yaml.Node
 	for _, s := range steps.Content {
 		if s.Kind != yaml.MappingNode || isNotification(get(s, "ps_type")) {
 			continue
+		}
+		if deps := get(s, "depends_on"); deps != nil && deps.Kind == yaml.SequenceNode {
+			deps.Content = withoutHooks(deps.Content, hooks, len(hooks))
 		}
 		id := get(s, "step_id")
 		if before != nil && get(s, "depends_on") == nil {
@@ -233,6 +247,49 @@ func (n *normaliser) chain(steps *yaml.Node) {
 			before = id
 		}
 	}
+}
+
+// withoutHooks replaces names of notifications by what those depended on, through at most
+// so many of them.
+func withoutHooks(names []*yaml.Node, hooks map[string][]*yaml.Node, depth int) []*yaml.Node {
+	out := make([]*yaml.Node, 0, len(names))
+	for _, name := range names {
+		deps, hook := hooks[textOf(name)]
+		if !hook {
+			out = append(out, name)
+			continue
+		}
+		if depth <= 0 {
+			continue
+		}
+		for _, dep := range withoutHooks(deps, hooks, depth-1) {
+			if !slices.ContainsFunc(slices.Concat(out, names), func(o *yaml.Node) bool { return textOf(o) == textOf(dep) }) {
+				out = append(out, scalarAt(name, dep.Value))
+			}
+		}
+	}
+	return out
+}
+
+// ownKeys are keys of a step that belong to the config of some kinds of steps.
+var ownKeys = map[string][]string{
+	"gcp.bq_etl":                        {"source"},
+	"gcp.data_quality":                  {"dq_config", "target_table", "fail_on_error"},
+	"notify_systems.email_notification": {"trigger", "to_emails", "subject", "message"},
+	"notify_systems.slack_notification": {"trigger", "message"},
+}
+
+func (n *normaliser) ownKeys(s, config *yaml.Node, path string) {
+	kind := textOf(get(s, "ps_type"))
+	for _, key := range ownKeys[kind] {
+		n.move(s, key, config, key, path)
+	}
+	if isNotification(get(s, "ps_type")) {
+		for _, key := range []string{"to_emails", "cc_emails", "bcc_emails", "mention_users", "mention_channels"} {
+			n.list(config, key)
+		}
+	}
+	dropNulls(get(config, "source"))
 }
 
 func isNotification(kind *yaml.Node) bool {

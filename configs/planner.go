@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -179,13 +180,11 @@ func FindProcessor(all Processors, name string) (Processor, *Problem) {
 	if p, ok := all.Lookup(name); ok {
 		return p, nil
 	}
-	names := all.Names()
-	available := strings.Join(names, ", ")
-	if isLanguageKind(name) {
-		return nil, &Problem{Message: fmt.Sprintf("%s is not part of this version; available: %s", name, available)}
+	known := slices.Concat(all.Names(), all.PlannedNames())
+	return nil, &Problem{
+		Message:    fmt.Sprintf("there is no processor %q; available: %s", name, strings.Join(all.Names(), ", ")),
+		Suggestion: nearest(name, known),
 	}
-	known := slices.Concat(names, languageKinds)
-	return nil, &Problem{Message: fmt.Sprintf("there is no processor %q; available: %s", name, available), Suggestion: nearest(name, known)}
 }
 
 // SQLProblem places what a SQL check found in the document.
@@ -198,7 +197,17 @@ func (c *Canonical) SQLProblem(n *yaml.Node, path string, s *Statement, p SQLPro
 		}
 		offset += i + 1
 	}
-	offset = min(offset+max(p.Col-1, 0), len(s.SQL))
+	for range p.Col - 1 {
+		_, size := utf8.DecodeRuneInString(s.SQL[offset:])
+		offset += size
+	}
+	out := c.SQLProblemAt(n, path, s, offset, p.Message)
+	out.Severity = SeverityError
+	return out
+}
+
+// SQLProblemAt places a warning about a byte of a statement in the document.
+func (c *Canonical) SQLProblemAt(n *yaml.Node, path string, s *Statement, offset int, message string) Problem {
 	line, col := c.place(n, s.Origin(offset))
-	return Problem{File: c.File.Name, Line: line, Col: col, Path: path, Message: p.Message}
+	return Problem{File: c.File.Name, Line: line, Col: col, Path: path, Message: message, Severity: SeverityWarning}
 }

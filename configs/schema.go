@@ -20,6 +20,7 @@ type TimePartitioning struct {
 type TableSchema struct {
 	Ref              string            `json:"-"`
 	Description      string            `json:"description,omitempty"`
+	Aliases          []string          `json:"aliases,omitempty"` // further names in the same folder
 	Fields           row.Schema        `json:"fields"`
 	TimePartitioning *TimePartitioning `json:"time_partitioning,omitempty"`
 	Clustering       []string          `json:"clustering_fields,omitempty"`
@@ -33,6 +34,35 @@ type CentralTable struct {
 	Fields           json.RawMessage   `json:"fields"`
 	TimePartitioning *TimePartitioning `json:"time_partitioning,omitempty"`
 	Clustering       []string          `json:"clustering_fields,omitempty"`
+}
+
+// SQLColumns returns the columns as a SQL check wants them.
+func (t TableSchema) SQLColumns() []SQLColumn {
+	out := make([]SQLColumn, len(t.Fields))
+	for i, f := range t.Fields {
+		out[i] = SQLColumn{Name: f.Name, Type: f.Type.String()}
+	}
+	return out
+}
+
+// SQLColumns returns the columns as a SQL check wants them; nil when they cannot be read.
+func (t CentralTable) SQLColumns() []SQLColumn {
+	var fields []struct {
+		Name string   `json:"name"`
+		Type row.Type `json:"type"`
+		Mode string   `json:"mode"`
+	}
+	if json.Unmarshal(t.Fields, &fields) != nil {
+		return nil
+	}
+	out := make([]SQLColumn, len(fields))
+	for i, f := range fields {
+		out[i] = SQLColumn{Name: f.Name, Type: f.Type.String()}
+		if strings.EqualFold(f.Mode, "REPEATED") {
+			out[i].Type = "ARRAY<" + out[i].Type + ">"
+		}
+	}
+	return out
 }
 
 // schemaPath turns "{provider}/{domain}/{name}" into the path of its file.

@@ -68,3 +68,21 @@ func withNames(tokens []sqlToken) []string {
 	}
 	return out
 }
+
+// OutermostLimit returns the byte of the SQL where a LIMIT of the whole result stands.
+func (s *Statement) OutermostLimit() (offset int, ok bool) {
+	depth := 0
+	for _, t := range significant(lexSQL(s.SQL)) {
+		switch {
+		case t.text == "(":
+			depth++
+		case t.text == ")":
+			depth--
+		case t.kind == sqlWord && depth == 0 && strings.EqualFold(t.text, "LIMIT"):
+			offset, ok = t.start, true
+		case t.text == ";":
+			return offset, ok
+		}
+	}
+	return offset, ok
+}

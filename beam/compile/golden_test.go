@@ -79,6 +79,10 @@ func TestEveryShippedPipelineHasItsGoldenGraph(t *testing.T) {
 	files := map[string]bool{}
 	for _, id := range c.List() {
 		f, _ := c.ByPath(id)
+		_, err := planOf(t, f)
+		if err != nil && strings.Contains(err.Error(), " is not part of this version; available: ") {
+			continue // a run needs a processor that is not built, and says so
+		}
 		name := shipped + strings.ReplaceAll(id, "/", "-") + ".golden"
 		files[name] = true
 		t.Run(id, func(t *testing.T) {
@@ -87,6 +91,9 @@ func TestEveryShippedPipelineHasItsGoldenGraph(t *testing.T) {
 			}
 			golden.Equal(t, filepath.Join("testdata", name), string(f.Text)+dashes+printed(t, f))
 		})
+	}
+	if len(files) < 6 {
+		t.Errorf("only %d shipped pipelines have a graph", len(files))
 	}
 	present, err := filepath.Glob("testdata/" + shipped + "*.golden")
 	if err != nil {

@@ -20,14 +20,18 @@ func Processors() configs.Processors { return processors{} }
 type processors struct{}
 
 func (processors) Lookup(name string) (configs.Processor, bool) {
-	p, ok := registry.Lookup(name)
-	if !ok {
-		return nil, false
+	if p, ok := registry.Lookup(name); ok {
+		return processor{p}, true
 	}
-	return processor{p}, true
+	if p, ok := registry.LookupPlanned(name); ok {
+		return planned{p}, true
+	}
+	return nil, false
 }
 
 func (processors) Names() []string { return registry.Names() }
+
+func (processors) PlannedNames() []string { return registry.PlannedNames() }
 
 type processor struct{ p *registry.Processor }
 
@@ -37,16 +41,32 @@ func (p processor) Provider() string           { return p.p.Provider }
 func (p processor) NewConfig() any             { return p.p.NewConfig() }
 func (p processor) Template(config any) string { return p.p.Template(config) }
 func (p processor) Output() configs.Output     { return configs.Output(p.p.Output) }
+func (p processor) Planned() bool              { return false }
 
 // ConfigSchema reflects the JSON Schema of the typed config.
 func (p processor) ConfigSchema() []byte { return ConfigSchema(p.p) }
 
 // ConfigSchema returns the JSON Schema of a processor's config.
-func ConfigSchema(p *registry.Processor) []byte {
+func ConfigSchema(p *registry.Processor) []byte { return schemaOf(p.Name, p.NewConfig()) }
+
+func schemaOf(name string, config any) []byte {
 	reflector := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true}
-	b, err := json.Marshal(reflector.Reflect(p.NewConfig()))
+	b, err := json.Marshal(reflector.Reflect(config))
 	if err != nil { // a reflected schema is plain data
-		panic("compile: schema of " + p.Name + ": " + err.Error())
+		panic("compile: schema of " + name + ": " + err.Error())
 	}
 	return b
 }
+
+// planned shows a processor that is not built: documents are checked against it, and a
+// plan that needs it is refused.
+type planned struct{ p *registry.Planned }
+
+func (p planned) Name() string           { return p.p.Name }
+func (p planned) Kind() string           { return string(p.p.Kind) }
+func (p planned) Provider() string       { return p.p.Provider }
+func (p planned) NewConfig() any         { return p.p.NewConfig() }
+func (p planned) Template(any) string    { return "" }
+func (p planned) Output() configs.Output { return configs.Output(p.p.Output) }
+func (p planned) Planned() bool          { return true }
+func (p planned) ConfigSchema() []byte   { return schemaOf(p.p.Name, p.p.NewConfig()) }

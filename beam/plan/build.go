@@ -22,6 +22,8 @@ type builder struct {
 	scope     *configs.Scope
 	document  *configs.Document
 	plan      *Plan
+	sample    bool    // there is no run: values may be missing
+	hooks     []*Step // notifications: they have an id and references, and no place in the plan
 	problems  configs.Problems
 }
 
@@ -33,19 +35,17 @@ func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, conf
 	canonical, problems := configs.Normalise(tree)
 	b := &builder{
 		ctx: ctx, deps: p.deps, validator: p.validator, request: r, canonical: canonical,
-		problems: problems,
+		problems: problems, sample: sample,
 	}
-	if b.open(sample); b.document == nil {
+	if b.open(); b.document == nil {
 		return nil, b.problems
 	}
 	b.head()
 	b.steps()
 	b.edges()
 	b.order()
-	if len(b.problems) > 0 {
-		return nil, b.problems
-	}
-	return b.plan, nil
+	b.sql()
+	return b.plan, b.problems
 }
 
 func (b *builder) add(problems configs.Problems) { b.problems = append(b.problems, problems...) }
@@ -59,20 +59,40 @@ func (b *builder) problem(n *yaml.Node, path, format string, args ...any) {
 	b.problems = append(b.problems, p)
 }
 
+// errors counts what keeps the document from running, so far.
+func (b *builder) errors() int {
+	n := 0
+	for _, p := range b.problems {
+		if p.Severity == configs.SeverityError {
+			n++
+		}
+	}
+	return n
+}
+
+// remark adds what does not keep the document from running.
+func (b *builder) remark(severity configs.Severity, n *yaml.Node, path, format string, args ...any) {
+	b.problem(n, path, format, args...)
+	b.problems[len(b.problems)-1].Severity = severity
+}
+
 // open sets up the scope, resolves the document and types it.
-func (b *builder) open(sample bool) {
+func (b *builder) open() {
 	env := configs.SampleEnvironment()
 	var start, end civil.Date
-	if !sample {
+	if !b.sample {
 		env = configs.Environment{
 			Org: b.request.Org, Env: b.request.Env, Project: b.request.Project, Dataset: b.request.Dataset,
 			RunID: b.request.RunID, AdminEmail: b.request.AdminEmail, ProjectID: b.request.ProjectID, Now: b.request.Now,
 		}
 		start, end, env.Params = b.dates()
 		env.Start, env.End = start, end
+	} else if _, _, _, problems := configs.Range(b.canonical, nil, env.Now); len(problems) > 0 {
+		b.add(problems)
 	}
 	env.Provider, env.Domain, env.Template = configs.Identity(b.canonical)
 	b.scope = configs.NewScope(b.canonical, env)
+	b.add(configs.CheckSchedule(b.canonical))
 	b.add(configs.CheckNames(b.scope))
 	b.add(configs.CheckParams(b.scope))
 	resolved, problems := configs.ResolveDocument(b.scope)

@@ -30,6 +30,12 @@ const (
 // destination merges what the document says with the processor's defaults.
 func (s *stepBuilder) destination() {
 	said, output := s.step.Destination, s.processor.Output()
+	if s.processor.Kind() == configs.KindAction {
+		if said != nil {
+			s.problem(s.at("destination"), s.path+".destination", "is not used by %s, which has no rows", s.processor.Name())
+		}
+		return
+	}
 	if said == nil {
 		said = &configs.Destination{}
 	}
@@ -60,7 +66,7 @@ func (s *stepBuilder) destination() {
 	s.keys(d)
 	s.rejects(&d, said.MaxRejected)
 	s.out.Destination = d
-	if !s.out.writesRows() {
+	if !s.out.writesRows() && s.processor.Kind() != configs.KindRows {
 		s.problem(s.at("destination"), path, "names no table; %s has no default", s.processor.Name())
 	}
 	if d.Table != "" {
@@ -84,40 +90,55 @@ func (s *stepBuilder) refused(d Destination, path string) {
 	if d.Delivery == "smart" {
 		s.problem(node("delivery"), path+".delivery", "smart is not part of this version; available: exactly_once")
 	}
-	for _, key := range []string{"schema_file", "schema_template", "recreate"} {
-		if configs.Member(s.at("destination"), key) != nil {
-			s.problem(node(key), path+"."+key, "is not part of this version; declare the table with schema_ref")
-		}
+	if d.Recreate {
+		s.problem(node("recreate"), path+".recreate", "is not part of this version; write_mode overwrite replaces the rows")
 	}
 }
 
 // schema finds the columns of the destination.
 func (s *stepBuilder) schema(said *configs.Destination) {
 	output := s.processor.Output()
-	ref := said.SchemaRef
+	key, ref := "schema_ref", said.SchemaRef
+	for _, spelling := range []string{"schema_file", "schema_template"} {
+		name := map[string]string{"schema_file": said.SchemaFile, "schema_template": said.SchemaTemplate}[spelling]
+		switch {
+		case name == "":
+		case ref != "":
+			s.problem(configs.Member(s.at("destination"), spelling), s.path+".destination."+spelling, "says the same as %s; keep one of them", key)
+		default:
+			key, ref = spelling, name
+		}
+	}
 	if ref == "" && (said.Table == "" || said.Table == output.Table || !output.Envelope) {
 		ref = output.SchemaRef
 	}
 	if ref != "" {
 		table, ok := s.findSchema(ref)
 		if !ok {
-			n := configs.Member(s.at("destination"), "schema_ref")
+			n := configs.Member(s.at("destination"), key)
 			if n == nil {
 				n = s.node
 			}
-			s.suggest(n, s.path+".destination.schema_ref", ref, "is no declared schema", s.deps.Catalog.Tables())
+			s.suggest(n, s.path+".destination."+key, ref, "is no declared schema", s.deps.Catalog.Tables())
 			return
 		}
 		s.out.Schema = table
 		return
+	}
+	flat := configs.Member(configs.Member(configs.Member(s.node, "config"), "transform"), "flatten")
+	s.out.inferred = s.processor.Kind() == configs.KindQuery || flat != nil && flat.Value == "true"
+	if s.out.inferred && !s.processor.Planned() && said.Table != "" {
+		s.remark(configs.SeverityWarning, s.at("destination"), s.path+".destination.schema_ref", "is missing: the columns of the table are whatever the first run makes of them")
 	}
 	if output.Envelope {
 		s.out.Schema = configs.TableSchema{Fields: s.envelope(), TimePartitioning: &configs.TimePartitioning{Type: "DAY", Field: usageDate}}
 	}
 }
 
-// findSchema accepts a full reference, or a bare name of the pipeline's own folder.
+// findSchema accepts a full reference, the path of a schema file, or a bare name of the
+// pipeline's own folder.
 func (s *stepBuilder) findSchema(ref string) (configs.TableSchema, bool) {
+	ref = strings.TrimPrefix(ref, "configs/")
 	if t, ok := s.deps.Catalog.Table(ref); ok {
 		return t, true
 	}
@@ -165,6 +186,9 @@ func (s *stepBuilder) layout(d *Destination) {
 	}
 	if d.ReplaceField == "" && d.TimePartitioning != nil {
 		d.ReplaceField = d.TimePartitioning.Field
+	}
+	if d.ReplaceField == "" && s.processor.Planned() {
+		return // its rows will have columns of their own
 	}
 	if d.ReplaceField == "" {
 		s.problem(s.at("destination"), path+".replace_field", "is required: the table is not partitioned, so replace_partition cannot tell which rows belong to a slice")

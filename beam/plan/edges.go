@@ -14,7 +14,7 @@ func (b *builder) edges() {
 	}
 	nodes := configs.StepNodes(b.canonical)
 	for _, s := range b.plan.Steps {
-		if s.Kind != configs.KindProcess || len(s.Units) == 0 {
+		if s.Kind != configs.KindProcess || len(s.Units) == 0 || b.takesRows(s) {
 			continue
 		}
 		writers, reason := b.writersFor(s, configs.SourceTable(nodes[s.Index]))
@@ -35,6 +35,13 @@ func (b *builder) edges() {
 			}
 		}
 	}
+}
+
+// takesRows reports whether a row step stands between a step and the writer of its rows.
+func (b *builder) takesRows(s *Step) bool {
+	return slices.ContainsFunc(b.plan.Steps, func(other *Step) bool {
+		return other.Kind == configs.KindRows && (slices.Contains(s.Inputs, other.ID) || slices.Contains(s.DependsOn, other.ID))
+	})
 }
 
 // writersFor returns the steps that a process step means, or why there are none: those

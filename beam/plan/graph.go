@@ -24,7 +24,12 @@ func (b *builder) order() {
 		}
 		byID[s.ID] = s
 	}
-	for _, s := range b.plan.Steps {
+	for _, s := range b.hooks {
+		if first, dup := byID[s.ID]; dup && s.ID != "" {
+			b.problem(configs.Member(nodes[s.Index], "step_id"), stepPath(s)+".step_id", "%q is already the id of steps[%d]", s.ID, first.Index)
+		}
+	}
+	for _, s := range slices.Concat(b.plan.Steps, b.hooks) {
 		b.references(s, byID, nodes[s.Index])
 	}
 	if cycle := findCycle(b.plan.Steps, byID); cycle != nil {
@@ -53,6 +58,7 @@ func (b *builder) references(s *Step, byID map[string]*Step, node *yaml.Node) {
 			}
 			path := at(stepPath(s)+"."+key, i)
 			switch {
+			case name == "": // the schema says what it must be
 			case byID[name] == nil:
 				b.problem(n, path, "there is no step %q", name)
 				b.problems[len(b.problems)-1].Suggestion = configs.Nearest(name, ids(b.plan.Steps))

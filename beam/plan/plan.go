@@ -53,7 +53,8 @@ type Plan struct {
 	Lookback   int // days that a schedule adds
 	Schedule   *configs.Schedule
 	Execution  configs.Execution
-	Steps      []*Step // dependencies before dependents, else in document order
+	Steps      []*Step          // dependencies before dependents, else in document order
+	Warnings   configs.Problems // what the author should know, sorted; never an error
 }
 
 // Step is one step of a plan.
@@ -78,6 +79,8 @@ type Step struct {
 	Provider    string // of the credential, e.g. OPENAI; "" when the step needs none
 	ConfigHash  string // over config (dates, now and run ids unresolved), parameters used, schema and destination
 	MoneyTable  bool
+
+	inferred bool // columns are known during the run only
 }
 
 // Unit is one slice of a step: the thing that is stated whole. End is exclusive.
@@ -134,16 +137,18 @@ func New(deps Deps) *Planner {
 	return &Planner{deps: deps, validator: configs.NewValidator(deps.Processors)}
 }
 
-// Plan plans a document for a run. The error is configs.Problems: all of them.
+// Plan plans a document for a run. The error is configs.Problems: all errors.
 func (p *Planner) Plan(ctx context.Context, r Request) (*Plan, error) {
 	out, problems := p.plan(ctx, r, false)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	out.Warnings = problems.Warnings()
 	return out, nil
 }
 
-// Validate checks a document as far as that is possible without an org or values.
+// Validate checks a document as far as that is possible without an org or values. It
+// returns warnings and notes too: Err of the result tells whether the document is refused.
 func (p *Planner) Validate(ctx context.Context, f configs.File) configs.Problems {
 	_, problems := p.plan(ctx, Request{Source: f}, true)
 	return problems.Sorted()

@@ -37,6 +37,10 @@ func (s *stepBuilder) build() *Step {
 	}
 	s.processor = processor
 	s.scope = s.builder.scope.Step(s.step.StepID, configs.Member(s.node, "variables"), s.path)
+	if processor.Kind() == configs.KindHook {
+		s.hook()
+		return nil
+	}
 	s.out = &Step{
 		ID: s.step.StepID, Type: processor.Name(), Kind: processor.Kind(), Index: s.index,
 		DependsOn: orNil(s.step.DependsOn), Inputs: orNil(s.step.Inputs), OnFailure: s.step.OnFailure,
@@ -53,11 +57,42 @@ func (s *stepBuilder) build() *Step {
 	if s.step.RetryBackoff != nil {
 		s.out.Backoff = time.Duration(*s.step.RetryBackoff * float64(time.Second))
 	}
+	s.planned()
 	s.unusedKeys()
 	s.destination()
 	s.units()
 	s.credential()
 	return s.out
+}
+
+// planned refuses a run that needs a processor which is not built, by name.
+func (s *stepBuilder) planned() {
+	if !s.processor.Planned() {
+		return
+	}
+	path := s.path + ".ps_type"
+	if s.sample {
+		s.remark(configs.SeverityNote, s.at("ps_type"), path, "%s is not part of this version: the step was checked, but a run of it is refused", s.processor.Name())
+	} else if !s.out.Skip {
+		s.problem(s.at("ps_type"), path, "%s is not part of this version; available: %s", s.processor.Name(), strings.Join(s.deps.Processors.Names(), ", "))
+	}
+}
+
+// hook checks a notification, which is no step: nothing waits for it. Its recipients may
+// be unknown before a run.
+func (s *stepBuilder) hook() {
+	s.hooks = append(s.hooks, s.unknown())
+	s.remark(configs.SeverityNote, s.at("ps_type"), s.path+".ps_type", "notifications are not part of this version: nothing is sent")
+	for _, key := range []string{"destination", "inputs"} {
+		if n := configs.Member(s.node, key); n != nil {
+			s.problem(n, s.path+"."+key, "is not used by %s, which has no rows", s.processor.Name())
+		}
+	}
+	scope := configs.NewScope(s.canonical, configs.SampleEnvironment()).Step(s.step.StepID, configs.Member(s.node, "variables"), s.path)
+	resolved, problems := configs.Resolve(s.at("config"), s.path+".config", scope, nil)
+	s.add(problems)
+	_, problems = s.validator.Config(s.canonical, resolved, s.processor)
+	s.add(problems)
 }
 
 // unknown stands in for a step that cannot be made, so that references to it are still
@@ -99,19 +134,19 @@ func (s *stepBuilder) credential() {
 		s.out.Provider = name
 		return
 	}
-	auth := configs.Member(configs.Member(s.node, "config"), "auth")
+	config := configs.Member(s.node, "config")
+	if n := configs.Member(config, "provider"); n != nil && s.processor.Kind() == configs.KindAction {
+		s.namedProvider(n, s.path+".config.provider")
+		return
+	}
+	auth := configs.Member(config, "auth")
 	if auth == nil {
 		return
 	}
 	path := s.path + ".config.auth"
 	providers := s.deps.Catalog.Providers()
 	if n := configs.Member(auth, "provider"); n != nil {
-		p, ok := providers.Lookup(n.Value)
-		if !ok {
-			s.suggest(n, path+".provider", n.Value, "is no provider", providers.Names())
-			return
-		}
-		s.out.Provider = p.Name
+		s.namedProvider(n, path+".provider")
 		return
 	}
 	if n := configs.Member(auth, "secret_key"); n != nil {
@@ -126,6 +161,16 @@ func (s *stepBuilder) credential() {
 	if p, ok := providers.Lookup(s.plan.Provider); ok {
 		s.out.Provider = p.Name
 	}
+}
+
+func (s *stepBuilder) namedProvider(n *yaml.Node, path string) {
+	providers := s.deps.Catalog.Providers()
+	p, ok := providers.Lookup(n.Value)
+	if !ok {
+		s.suggest(n, path, n.Value, "is no provider", providers.Names())
+		return
+	}
+	s.out.Provider = p.Name
 }
 
 // mostListed is the longest list of names that helps in an error.

@@ -29,7 +29,7 @@ func (s *stepBuilder) units() {
 	s.add(configs.CheckFixed(s.scope, configs.Member(config, "url"), path+".url", "host"))
 	s.add(configs.CheckFixed(s.scope, configs.Member(configs.Member(s.node, "destination"), "table"), s.path+".destination.table", "table name"))
 	for i := range units {
-		if !s.unit(&units[i], config, path) {
+		if !s.unit(&units[i], config, path, i == 0) {
 			return // the same problems would follow for every slice
 		}
 	}
@@ -77,40 +77,44 @@ func (s *stepBuilder) window(path string) {
 }
 
 // unit resolves config and statement in one slice; false when there was a problem.
-func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string) bool {
-	before := len(s.problems)
+func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) bool {
+	before := s.errors()
 	scope := s.scope.Slice(u.Start, u.End.AddDays(-1))
 	query := s.processor.Kind() == configs.KindQuery
-	resolved, problems := configs.Resolve(config, path, scope, func(p string) bool { return query && p == path+".sql" })
+	resolved, problems := configs.Resolve(config, path, scope, func(p string) bool {
+		return query && p == path+".sql" || p == path+".source.query"
+	})
 	s.add(problems)
 	typed, problems := s.validator.Config(s.canonical, resolved, s.processor)
 	s.add(problems)
 	u.Config = typed
 	if query {
-		s.statement(u, config, path, scope)
+		u.Statement = s.statement(configs.Member(config, "sql"), path+".sql", scope, first)
+		if u.Statement != nil {
+			s.out.Reads = s.tables(u.Statement)
+		}
+	} else if source := configs.Member(config, "source"); source != nil {
+		s.statement(configs.Member(source, "query"), path+".source.query", scope, first)
 	}
-	return len(s.problems) == before
+	return s.errors() == before
 }
 
-// statement renders the SQL of a query step for one slice.
-func (s *stepBuilder) statement(u *Unit, config *yaml.Node, path string, scope *configs.Scope) {
-	sql := configs.Member(config, "sql")
+// statement renders a SQL template for one slice; nil when it cannot. What holds for
+// every slice is said for the first one.
+func (s *stepBuilder) statement(sql *yaml.Node, path string, scope *configs.Scope, first bool) *configs.Statement {
 	if sql == nil || sql.Kind != yaml.ScalarNode {
-		return // the schema requires it
+		return nil // the schema says what it must be
 	}
-	statement, _, problems := scope.SQL(sql, path+".sql")
+	statement, _, problems := scope.SQL(sql, path)
 	s.add(problems)
-	u.Statement = statement
-	if len(problems) > 0 {
-		return
+	if problems.Err() != nil {
+		return nil
 	}
-	s.out.Reads = s.tables(statement)
-	if s.deps.SQL == nil {
-		return
+	if offset, ok := statement.OutermostLimit(); ok && first {
+		s.add(configs.Problems{s.canonical.SQLProblemAt(sql, path, statement, offset,
+			"an outermost LIMIT cuts the result: rows beyond it are missing")})
 	}
-	for _, p := range s.deps.SQL.Check(s.ctx, statement.SQL, statement.Params, s.declaredTables()) {
-		s.add(configs.Problems{s.canonical.SQLProblem(sql, path+".sql", statement, p)})
-	}
+	return statement
 }
 
 // tables returns the names of the tables of the run's dataset that a statement reads.
@@ -121,23 +125,6 @@ func (s *stepBuilder) tables(statement *configs.Statement) []string {
 		name := strings.TrimPrefix(strings.TrimPrefix(t, prefix), s.plan.Dataset+".")
 		if !slices.Contains(out, name) {
 			out = append(out, name)
-		}
-	}
-	return out
-}
-
-// declaredTables are the tables of the steps so far and of the shipped schemas.
-func (s *stepBuilder) declaredTables() map[string]configs.TableSchema {
-	prefix := s.plan.Project + "." + s.plan.Dataset + "."
-	out := map[string]configs.TableSchema{}
-	for _, ref := range s.deps.Catalog.Tables() {
-		if t, ok := s.deps.Catalog.Table(ref); ok {
-			out[prefix+ref[strings.LastIndexByte(ref, '/')+1:]] = t
-		}
-	}
-	for _, step := range s.plan.Steps {
-		if len(step.Schema.Fields) > 0 {
-			out[prefix+step.Destination.Table] = step.Schema
 		}
 	}
 	return out

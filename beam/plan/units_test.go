@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"cloud.google.com/go/civil"
@@ -127,26 +128,55 @@ func TestStepsComeAfterWhatTheyDependOn(t *testing.T) {
 	}
 }
 
+// tables is a SQL check that finds what it is told and remembers what it was asked.
 type tables struct {
-	seen map[string]configs.TableSchema
+	asked []configs.SQLRequest
+	found configs.SQLResult
 }
 
-func (c *tables) Check(_ context.Context, _ string, _ []configs.Param, known map[string]configs.TableSchema) []configs.SQLProblem {
-	c.seen = known
-	return []configs.SQLProblem{{Line: 2, Col: 7, Message: "column missing is not in the table"}}
+func (c *tables) Check(_ context.Context, r configs.SQLRequest) configs.SQLResult {
+	c.asked = append(c.asked, r)
+	return c.found
 }
 
-func TestProblemsOfTheSQLCheckPointIntoTheDocument(t *testing.T) {
-	check := &tables{}
-	p := plan.New(plan.Deps{Catalog: catalog(t), Processors: compile.Processors(), SQL: check})
+func TestFindingsOfTheSQLCheckPointIntoTheDocument(t *testing.T) {
+	const own, shipped = "sample-project.sample_org_development.t", "sample-project.sample_org_development.openai_cost_daily"
 	text := head + "steps:\n  - step_id: a\n    ps_type: bq_transformer\n    config:\n      destination_table: t\n      sql: |\n        SELECT '{org_slug}',\n               missing FROM x\n"
-	problems := p.Validate(context.Background(), configs.File{Name: "p.yml", Text: []byte(text)})
-	want := "p.yml:9:15: steps[0].config.sql: column missing is not in the table"
-	if problems.Error() != want {
-		t.Errorf("got %s, want %s", problems.Error(), want)
+	cases := []struct {
+		kind  configs.SQLKind
+		reads []string
+		table string
+		want  string
+	}{
+		{configs.SQLMistake, []string{shipped}, "", "p.yml:9:15: steps[0].config.sql: m"},
+		{configs.SQLMismatch, []string{own}, "", "p.yml:9:15: steps[0].config.sql: m"},
+		{configs.SQLMismatch, []string{own, shipped}, "", "p.yml:9:15: warning: steps[0].config.sql: m"},
+		{configs.SQLNoTable, nil, "elsewhere", "p.yml:9:15: warning: steps[0].config.sql: m"},
+		{configs.SQLNoTable, nil, own, ""},
+		{configs.SQLUnknown, nil, "", "p.yml:9:15: warning: steps[0].config.sql: m"},
 	}
-	if _, ok := check.seen["sample-project.sample_org_development.openai_cost_daily"]; !ok {
-		t.Errorf("the check knows %d tables, not openai_cost_daily", len(check.seen))
+	for _, c := range cases {
+		check := &tables{found: configs.SQLResult{Reads: c.reads, Problems: []configs.SQLProblem{{Kind: c.kind, Line: 2, Col: 7, Message: "m", Table: c.table}}}}
+		p := plan.New(plan.Deps{Catalog: catalog(t), Processors: compile.Processors(), SQL: check})
+		found := slices.DeleteFunc(p.Validate(context.Background(), configs.File{Name: "p.yml", Text: []byte(text)}), func(p configs.Problem) bool { return p.Message != "m" })
+		if found.Error() != c.want {
+			t.Errorf("kind %d over %v: got %q, want %q", c.kind, c.reads, found.Error(), c.want)
+		}
+		if _, ok := check.asked[0].Tables[shipped]; !ok || len(check.asked) != 1 {
+			t.Errorf("asked %d times about %d tables, want once with openai_cost_daily among them", len(check.asked), len(check.asked[0].Tables))
+		}
+	}
+}
+
+func TestColumnsOfAResultAreThoseOfItsTableForLaterSteps(t *testing.T) {
+	check := &tables{found: configs.SQLResult{Columns: []configs.SQLColumn{{Name: "n", Type: "INT64"}}}}
+	p := plan.New(plan.Deps{Catalog: catalog(t), Processors: compile.Processors(), SQL: check})
+	text := head + "steps:\n  - {step_id: a, ps_type: bq_transformer, config: {sql: SELECT 1 AS n, destination_table: one}}\n  - {step_id: b, ps_type: bq_transformer, config: {sql: SELECT n FROM one, destination_table: two}}\n"
+	if problems := p.Validate(context.Background(), configs.File{Name: "p.yml", Text: []byte(text)}); problems.Err() != nil {
+		t.Fatal(problems)
+	}
+	if got := check.asked[1].Tables["sample-project.sample_org_development.one"]; len(got) != 1 || got[0].Name != "n" {
+		t.Errorf("the second step is checked against %v", got)
 	}
 }
 
