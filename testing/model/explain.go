@@ -37,6 +37,9 @@ func shrink(seed uint64, o options, promise string) options {
 			o = changed
 		}
 	}
+	calm := o
+	calm.patient = true
+	try(calm)
 	for range 2 {
 		for q := 1; q < 10; q++ {
 			less := o

@@ -36,13 +36,26 @@ func TestPromisesOfAllModesHoldUnderMisfortune(t *testing.T) {
 		n    int
 		each int // so many seeds may have one
 	}{
-		{"runs", all.Runs, 1}, {"publishes", all.Published, 1}, {"generations", all.Generations, 1},
-		{"crashes", all.Crashes, 2}, {"pauses", all.Naps, 2}, {"lost answers", all.Lost, 2},
-		{"take-overs", all.Takeovers, 2}, {"attached jobs", all.Attached, 2}, {"fences", all.Fenced, 2},
-		{"adopted chains", all.Adopted, 2}, {"pages asked for again", all.Again, 2}, {"lost conflicts", all.Aborted, 2},
-		{"superseded runs", all.Superseded, 10}, {"outcomes of others", all.Landed, 10}, {"cancelled runs", all.Cancelled, 10},
-		{"lost stages", all.StageLost, 10}, {"changed configurations", all.Reconfigured, 10}, {"used up ordinals", all.Exhausted, 10},
-		{"refused cursors", all.Refused, 25}, {"generations too old", all.Aged, 25},
+		{"runs", all.Runs, 1},
+		{"publishes", all.Published, 1},
+		{"generations", all.Generations, 1},
+		{"crashes", all.Crashes, 2},
+		{"pauses", all.Naps, 2},
+		{"lost answers", all.Lost, 2},
+		{"take-overs", all.Takeovers, 2},
+		{"attached jobs", all.Attached, 2},
+		{"fences", all.Fenced, 2},
+		{"adopted chains", all.Adopted, 2},
+		{"pages asked for again", all.Again, 2},
+		{"lost conflicts", all.Aborted, 2},
+		{"superseded runs", all.Superseded, 10},
+		{"outcomes of others", all.Landed, 10},
+		{"cancelled runs", all.Cancelled, 10},
+		{"lost stages", all.StageLost, 10},
+		{"changed configurations", all.Reconfigured, 10},
+		{"used up ordinals", all.Exhausted, 10},
+		{"refused cursors", all.Refused, 25},
+		{"generations too old", all.Aged, 25},
 	} {
 		if c.n < seeds/c.each {
 			t.Errorf("%d %s in %d seeds: the schedules do not try what they are to try", c.n, c.what, seeds)
@@ -62,7 +75,7 @@ func TestSeedDecidesEverything(t *testing.T) {
 
 func TestNothingIsAskedForTwiceWithoutMisfortune(t *testing.T) {
 	for seed := range uint64(60) {
-		o := options{}
+		o := options{patient: true}
 		for f := range faults {
 			o.cuts[f] = maxSteps
 		}

@@ -22,6 +22,7 @@ func Run(seed uint64, flaws Flaw) Result {
 type options struct {
 	flaws   Flaw
 	cuts    [faults]int // so many misfortunes of a kind are taken back
+	patient bool        // nobody cancels
 	without int         // bits of requests that are not made
 	tracing bool
 }
@@ -41,7 +42,9 @@ func play(seed uint64, o options) *world {
 		queue = slices.DeleteFunc(queue, func(q *request) bool { return o.without&(1<<q.id) != 0 })
 		(&owner{w: w, id: i, queue: queue}).boot(0, false)
 	}
-	w.canceller()
+	if !o.patient {
+		w.canceller()
+	}
 	w.play()
 	w.last()
 	if w.broken == nil {

@@ -78,8 +78,8 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 			s.owners[o] = append(s.owners[o], q)
 		}
 	}
-	if rng.IntN(3) == 0 {
-		s.cancelAt = 1 + rng.IntN(400)
+	if rng.IntN(2) == 0 {
+		s.cancelAt = 1 + rng.IntN(250)
 	}
 	s.last = &request{id: 9, to: s.slices - 1, config: config()}
 	return s
