@@ -39,7 +39,7 @@ func Pipeline(p *plan.Plan, o Options) (*beam.Pipeline, error) {
 		o.Shards = 1
 	}
 	pipeline, root := beam.NewPipelineWithRoot()
-	c := &compiler{plan: p, options: o, root: root, pages: map[string]beam.PCollection{}, results: map[string]beam.PCollection{}, steps: map[string]*plan.Step{}}
+	c := &compiler{plan: p, options: o, root: root, pages: map[string]beam.PCollection{}, resumed: map[string]resumed{}, results: map[string]beam.PCollection{}, steps: map[string]*plan.Step{}}
 	for _, step := range p.Steps {
 		c.steps[step.ID] = step
 		if err := c.step(step); err != nil {
@@ -56,7 +56,15 @@ type compiler struct {
 	root    beam.Scope
 	steps   map[string]*plan.Step
 	pages   map[string]beam.PCollection // of row.Page, by step
+	resumed map[string]resumed          // by step that may go on where an earlier attempt ended
 	results map[string]beam.PCollection // of sink.StepResult, by step
+}
+
+// resumed is what an earlier attempt at a step staged.
+type resumed struct {
+	scope   beam.Scope
+	chunks  beam.PCollection // of sink.ChunkRef
+	options sink.Options
 }
 
 func (c *compiler) step(step *plan.Step) error {
@@ -86,12 +94,34 @@ func (c *compiler) step(step *plan.Step) error {
 }
 
 func (c *compiler) source(s beam.Scope, step *plan.Step, p *registry.Processor) (beam.PCollection, error) {
-	pages, err := p.Build(s, beam.PCollection{}, c.build(step, nil))
+	o, err := c.sinkOptions(step)
 	if err != nil {
 		return beam.PCollection{}, err
 	}
-	c.pages[step.ID] = pages
-	return c.write(s, step, pages)
+	adopted, err := sink.Adopt(s, o)
+	if err != nil {
+		return beam.PCollection{}, err
+	}
+	b := c.build(step, nil)
+	b.Step.Starts = sink.Starts(s, adopted)
+	pages, err := p.Build(s, beam.PCollection{}, b)
+	if err != nil {
+		return beam.PCollection{}, err
+	}
+	c.pages[step.ID], c.resumed[step.ID] = pages, resumed{s, adopted, o}
+	return sink.Write(s, sink.Input{Pages: pages, Adopted: adopted, Gates: c.gates(step)}, o)
+}
+
+// edge holds all pages of a step: those that it fetches, and those that an earlier
+// attempt staged and that it does not fetch again.
+func (c *compiler) edge(step *plan.Step) (beam.PCollection, bool) {
+	pages, ok := c.pages[step.ID]
+	if r, fetched := c.resumed[step.ID]; ok && fetched {
+		pages = beam.Flatten(r.scope, pages, sink.Reread(r.scope, r.chunks, r.options))
+		c.pages[step.ID] = pages
+		delete(c.resumed, step.ID)
+	}
+	return pages, ok
 }
 
 // process fuses a row-wise step to its writer's edge. Pages keep the writer's position,
@@ -101,7 +131,7 @@ func (c *compiler) process(s beam.Scope, step *plan.Step, p *registry.Processor)
 		return beam.PCollection{}, fmt.Errorf("step %s: a %s step takes the rows of one step, not of %d", step.ID, step.Type, len(step.Inputs))
 	}
 	writer := c.steps[step.Inputs[0]]
-	in, ok := c.pages[step.Inputs[0]]
+	in, ok := c.edge(writer)
 	if !ok {
 		return beam.PCollection{}, fmt.Errorf("step %s: its input %s has no rows on an edge", step.ID, step.Inputs[0])
 	}
@@ -114,7 +144,11 @@ func (c *compiler) process(s beam.Scope, step *plan.Step, p *registry.Processor)
 		return beam.PCollection{}, fmt.Errorf("step %s: %w", step.ID, err)
 	}
 	c.pages[step.ID] = rebased
-	return c.write(s, step, rebased)
+	o, err := c.sinkOptions(step)
+	if err != nil {
+		return beam.PCollection{}, err
+	}
+	return sink.Write(s, sink.Input{Pages: rebased, Gates: c.gates(step)}, o)
 }
 
 func (c *compiler) query(s beam.Scope, step *plan.Step) (beam.PCollection, error) {
@@ -134,14 +168,6 @@ func (c *compiler) query(s beam.Scope, step *plan.Step) (beam.PCollection, error
 		return beam.PCollection{}, err
 	}
 	return sink.WriteQuery(s, c.gates(step), queries, o)
-}
-
-func (c *compiler) write(s beam.Scope, step *plan.Step, pages beam.PCollection) (beam.PCollection, error) {
-	o, err := c.sinkOptions(step)
-	if err != nil {
-		return beam.PCollection{}, err
-	}
-	return sink.Write(s, pages, c.gates(step), o)
 }
 
 // gates are the outcomes that a step's publish waits for. Rows are never gated.

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"sync"
@@ -29,7 +28,7 @@ func rebase(s beam.Scope, pages beam.PCollection, from, to []plan.Unit) (beam.PC
 	for _, u := range to {
 		bySlice[slice(u)] = u.ID
 	}
-	fn := &rebaseFn{Units: make(map[string]string, len(from))}
+	fn := &rebaseFn{Units: make(map[string]string, len(from)), Pass: rand.Text()}
 	for _, u := range from {
 		id, ok := bySlice[slice(u)]
 		if !ok {
@@ -42,20 +41,18 @@ func rebase(s beam.Scope, pages beam.PCollection, from, to []plan.Unit) (beam.PC
 
 func slice(u plan.Unit) string { return u.Start.String() + "/" + u.End.String() }
 
-// rebaseFn gives pages the reader's unit and a pass of their own: a reader that is fed
-// by an edge cannot resume, so chunks of two attempts must never be mixed.
+// rebaseFn gives pages the reader's unit and a pass of the graph's own: a reader that is
+// fed by an edge cannot resume, so chunks of two attempts must never be mixed. Within an
+// attempt all bundles share it, as the pages of a partition may come both from the
+// provider and from what its writer staged before.
 type rebaseFn struct {
 	Units map[string]string `json:"units"`
-
-	pass string
+	Pass  string            `json:"pass"`
 }
-
-// StartBundle draws the pass: the pages of a partition are of one bundle.
-func (f *rebaseFn) StartBundle(_ context.Context, _ func(row.Page)) { f.pass = rand.Text() }
 
 // ProcessElement emits the page under its new position.
 func (f *rebaseFn) ProcessElement(p row.Page, emit func(row.Page)) {
-	p.Unit, p.Pass = f.Units[p.Unit], f.pass
+	p.Unit, p.Pass = f.Units[p.Unit], f.Pass
 	emit(p)
 }
 

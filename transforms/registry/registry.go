@@ -76,6 +76,11 @@ type Step[C any] struct {
 	Units    []Unit[C] // ascending by slice; at least one
 	Now      int64     // run start, microseconds since the epoch: `now` in configs and `calculated_at`
 	Shards   int       // how many ways a source is split; 1 on one machine
+
+	// Starts holds a row.Position per partition that an earlier attempt has begun, of the
+	// page that comes next; the furthest counts, and Last means that none does. Not valid:
+	// every partition starts at its beginning.
+	Starts beam.PCollection
 }
 
 // Unit is one slice of the step with the config as its variables resolve there.
@@ -147,7 +152,7 @@ func typed[C any](b Build) (Step[C], error) {
 	s := b.Step
 	out := Step[C]{
 		ID: s.ID, Org: s.Org, Provider: s.Provider, RunID: s.RunID, Schema: s.Schema, Input: s.Input,
-		Config: *config, Now: s.Now, Shards: s.Shards, Units: make([]Unit[C], len(b.Units)),
+		Config: *config, Now: s.Now, Shards: s.Shards, Starts: s.Starts, Units: make([]Unit[C], len(b.Units)),
 	}
 	for i, u := range b.Units {
 		c, ok := b.UnitConfigs[i].(*C)

@@ -15,10 +15,13 @@ type chains struct {
 // chooseChains picks per partition the chain with the fewest chunks, then with the
 // smallest ids. A chain starts at page 0, ends with a chunk that is Last, leaves no page
 // out, passes each cursor on unchanged, and never mixes passes. References to failures
-// take no part; a chunk that is referred to twice counts once.
+// and to spare chunks take no part; a chunk that is referred to twice counts once.
 func chooseChains(refs []ChunkRef) chains {
 	parts := map[string][]ChunkRef{}
 	for _, r := range refs {
+		if r.Spare {
+			continue
+		}
 		list := parts[r.Partition]
 		if r.Failure == nil {
 			list = append(list, r)
@@ -96,3 +99,57 @@ func shortestChain(refs []ChunkRef) []ChunkRef {
 	}
 	return chain
 }
+
+// head is the best way from the start of a partition to the end of a chunk.
+type head struct {
+	chunk  ChunkRef
+	length int
+	before *head
+}
+
+func (h *head) better(than *head) bool {
+	if than == nil || h.length != than.length {
+		return than == nil || h.length < than.length
+	}
+	return h.chunk.ID < than.chunk.ID
+}
+
+// longestChain returns the complete chain of a partition, else the one that reaches
+// furthest from its first page.
+func longestChain(refs []ChunkRef) []ChunkRef {
+	if whole := shortestChain(refs); whole != nil {
+		return whole
+	}
+	refs = slices.Clone(refs)
+	slices.SortFunc(refs, func(a, b ChunkRef) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.ID, b.ID))
+	})
+	best := map[place]*head{}
+	var furthest *head
+	for _, r := range refs {
+		h := &head{chunk: r, length: 1}
+		if r.Index != 0 || r.First != "" {
+			if h.before = best[place{r.Pass, r.Index, r.First}]; h.before == nil {
+				continue
+			}
+			h.length += h.before.length
+		}
+		if r.Pages < 1 || r.Last {
+			continue
+		}
+		if end := (place{r.Pass, r.Index + r.Pages, r.Next}); h.better(best[end]) {
+			best[end] = h
+		}
+		if reach := r.Index + r.Pages; furthest == nil || reach > furthest.reach() || reach == furthest.reach() && h.better(furthest) {
+			furthest = h
+		}
+	}
+	var chain []ChunkRef
+	for ; furthest != nil; furthest = furthest.before {
+		chain = append(chain, furthest.chunk)
+	}
+	slices.Reverse(chain)
+	return chain
+}
+
+func (h *head) reach() int64 { return h.chunk.Index + h.chunk.Pages }

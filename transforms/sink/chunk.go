@@ -20,6 +20,8 @@ type ChunkRef struct {
 	Requests  int64        `json:"requests,omitempty"`
 	Billed    int64        `json:"bytes_billed,omitempty"`
 	JobID     string       `json:"job_id,omitempty"`
-	Start     int64        `json:"start,omitempty"` // when its first page arrived, microseconds since the epoch
+	Start     int64        `json:"start,omitempty"`   // when its first page arrived, microseconds since the epoch
+	Adopted   bool         `json:"adopted,omitempty"` // an earlier attempt staged it, in a chain that this one goes on with
+	Spare     bool         `json:"spare,omitempty"`   // an earlier attempt staged it, but nothing leads to it: never published
 	Failure   *row.Failure `json:"failure,omitempty"`
 }

@@ -109,7 +109,7 @@ func (c *chunk) addReject(r row.Reject, page int64) {
 }
 
 // seal appends the bookkeeping line, so that data and position are loaded together, and
-// gives the chunk its id.
+// hashes the chunk. Its id follows from that when its load is known.
 func (c *chunk) seal() {
 	c.open(kindChunk)
 	r := &c.ref
@@ -125,8 +125,14 @@ func (c *chunk) seal() {
 	c.number(columnRejected, r.Rejected)
 	c.buf = append(c.buf, '}', '\n')
 	r.ID = hashBytes(idDigits, c.buf, unitKey(c.unit), r.Pass, r.Partition, r.First)
+}
+
+// identify writes the id of the chunk within a load into its lines: equal chunks of different
+// loads are different, as both loads may take effect.
+func (c *chunk) identify(load string) {
+	c.ref.ID = hashHex(idDigits, c.ref.ID, load)
 	for _, at := range c.gaps {
-		copy(c.buf[at:], r.ID)
+		copy(c.buf[at:], c.ref.ID)
 	}
 }
 

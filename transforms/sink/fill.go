@@ -73,12 +73,9 @@ func fill(ctx context.Context, c *bigquery.Client, o Options, u row.Unit, q Quer
 	if err != nil {
 		return ChunkRef{}, err
 	}
-	d, err := runQuery(ctx, c, o, queryJob{name: "sql_" + unitKey(u), content: id, statement: s})
+	d, err := runQuery(ctx, c, o, queryJob{name: "sql_" + unitKey(u), content: id, statement: s, since: made})
 	if err != nil {
 		return ChunkRef{}, fmt.Errorf("run the query of %s: %w", o.Table.Name, err)
-	}
-	if err := checkStage(d, u, made); err != nil {
-		return ChunkRef{}, err
 	}
 	ref := ChunkRef{ID: id, Pages: 1, Last: true, JobID: d.id, Billed: billed(d.status)}
 	ref.RowsOut, ref.Rejected, err = countFilled(ctx, c, o, u, id)

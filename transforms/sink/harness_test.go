@@ -59,6 +59,34 @@ func (s *server) address() string {
 
 func init() {
 	register.DoFn1x0[sink.StepResult](&collectFn{})
+	register.DoFn3x0[row.Page, func(*row.Position) bool, func(row.Page)](&startsFn{})
+	register.DoFn2x0[row.Page, func(row.Page)](&moveFn{})
+}
+
+// moveFn gives pages to another unit, as a step does that takes the rows of another.
+type moveFn struct{ To string }
+
+func (f *moveFn) ProcessElement(p row.Page, emit func(row.Page)) {
+	p.Unit, p.Pass = f.To, "reader"
+	emit(p)
+}
+
+// startsFn fetches as a source does, once the starts are known, and hands those to the
+// test that runs in the same process.
+type startsFn struct{ Test string }
+
+func (f *startsFn) ProcessElement(page row.Page, starts func(*row.Position) bool, emit func(row.Page)) {
+	var known []row.Position
+	for p := (row.Position{}); starts(&p); p = (row.Position{}) {
+		known = append(known, p)
+	}
+	collected.Lock()
+	if collected.starts == nil {
+		collected.starts = map[string][]row.Position{}
+	}
+	collected.starts[f.Test] = known
+	collected.Unlock()
+	emit(page)
 }
 
 // collectFn hands results to the test that runs in the same process.
@@ -67,6 +95,7 @@ type collectFn struct{ Test string }
 var collected struct {
 	sync.Mutex
 	results map[string][]sink.StepResult
+	starts  map[string][]row.Position
 }
 
 func (f *collectFn) ProcessElement(r sink.StepResult) {
@@ -142,7 +171,7 @@ func (b *bench) write(o sink.Options, pages ...row.Page) sink.StepResult {
 func (b *bench) step(s beam.Scope, o sink.Options, gates []beam.PCollection, pages ...row.Page) beam.PCollection {
 	b.t.Helper()
 	o.Table.Project = b.project
-	out, err := sink.Write(s.Scope(o.Step), beam.CreateList(s, pages), gates, o)
+	out, err := sink.Write(s.Scope(o.Step), sink.Input{Pages: beam.CreateList(s, pages), Gates: gates}, o)
 	if err != nil {
 		b.t.Fatalf("build step: %v", err)
 	}

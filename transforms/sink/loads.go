@@ -58,6 +58,7 @@ func (l *loads) start(ctx context.Context, b *batch) {
 		l.end(<-l.results)
 	}
 	l.running++
+	b.identify()
 	go func() {
 		jobID, err := l.load(ctx, b)
 		for _, c := range b.chunks {
@@ -129,7 +130,7 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 	t := l.options.Table
 	stage := l.client.DatasetInProject(t.Project, t.Dataset).Table(stageName(b.unit))
 	d, err := work{
-		client: l.client, project: t.Project, location: t.Location,
+		client: l.client, project: t.Project, location: t.Location, since: b.stage,
 		name: func(ordinal int) string {
 			return "load_" + hashHex(labelDigits, append(slices.Clone(ids), strconv.Itoa(ordinal))...)
 		},
@@ -150,13 +151,24 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 	}
 	// A request that was answered early or given up may still be reading the bytes.
 	b.reuse = b.sends == 1 && !d.attached
-	if err := checkStage(d, b.unit, b.stage); err != nil {
-		return d.id, err
-	}
 	if s, ok := d.status.Statistics.Details.(*bigquery.LoadStatistics); ok && s.OutputRows != int64(lines) {
 		return d.id, coded{CodeCountMismatch, fmt.Errorf("job %s loaded %d of %d lines", d.id, s.OutputRows, lines)}
 	}
 	return d.id, nil
+}
+
+// identify gives the chunks their ids: the same chunks in one load have the same ones
+// whoever makes them, and with any other company they do not.
+func (b *batch) identify() {
+	hashes := make([]string, len(b.chunks))
+	for i, c := range b.chunks {
+		hashes[i] = c.ref.ID
+	}
+	slices.Sort(hashes)
+	load := hashHex(idDigits, hashes...)
+	for _, c := range b.chunks {
+		c.identify(load)
+	}
 }
 
 func (b *batch) reader() io.Reader {

@@ -165,7 +165,7 @@ func TestMemoryJob(t *testing.T) {
 	o := options(sink.ModeReplacePartition, u)
 	results := b.run(func(s beam.Scope) beam.PCollection {
 		pages := beam.ParDo(s, &sourceFn{Unit: u.ID, Rows: rows}, beam.Impulse(s))
-		out, err := sink.Write(s, pages, nil, o)
+		out, err := sink.Write(s, sink.Input{Pages: pages}, o)
 		if err != nil {
 			t.Fatal(err)
 		}

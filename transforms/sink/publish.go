@@ -27,13 +27,16 @@ func init() {
 type publishFn struct {
 	Options Options
 
-	client    *bigquery.Client
-	published beam.Counter
+	client *bigquery.Client
+
+	published, adopted, refetched beam.Counter
 }
 
 // Setup connects to the warehouse.
 func (f *publishFn) Setup(ctx context.Context) (err error) {
 	f.published = beam.NewCounter(f.Options.Step, "published")
+	f.adopted = beam.NewCounter(f.Options.Step, "adopted")
+	f.refetched = beam.NewCounter(f.Options.Step, "refetched")
 	if f.client, err = client(ctx, f.Options.Table.Project); err != nil {
 		return fmt.Errorf("publish of step %s: %w", f.Options.Step, err)
 	}
@@ -48,6 +51,8 @@ func (f *publishFn) ProcessElement(ctx context.Context, _ []byte, chunks func(*C
 	p := publisher{client: f.client, options: f.Options, clock: time.Now}
 	result := p.run(ctx, all(chunks), blockers(gates))
 	f.published.Inc(ctx, result.Published)
+	f.adopted.Inc(ctx, result.Counts.Adopted)
+	f.refetched.Inc(ctx, result.Counts.Again)
 	emit(result)
 	return nil
 }
@@ -159,7 +164,6 @@ func (p *publisher) warn(text string) {
 // totals are the counts of a unit's chosen chains.
 func totals(chosen []ChunkRef) (sum ChunkRef) {
 	for _, r := range chosen {
-		sum.Pages += r.Pages
 		sum.Requests += r.Requests
 		sum.RowsIn += r.RowsIn
 		sum.RowsOut += r.RowsOut
@@ -167,6 +171,28 @@ func totals(chosen []ChunkRef) (sum ChunkRef) {
 		sum.Billed += r.Billed
 	}
 	return sum
+}
+
+// pages counts where the pages of the chosen chains came from, and which of them were
+// fetched although an earlier attempt had staged them.
+func (p *publisher) pages(chosen, refs []ChunkRef) {
+	for _, r := range chosen {
+		if r.Adopted {
+			p.result.Counts.Adopted += r.Pages
+			continue
+		}
+		p.result.Counts.Pages += r.Pages
+		staged := map[int64]bool{}
+		for _, old := range refs {
+			if old.Partition != r.Partition || !old.Adopted && !old.Spare {
+				continue
+			}
+			for i := max(old.Index, r.Index); i < min(old.Index+old.Pages, r.Index+r.Pages); i++ {
+				staged[i] = true
+			}
+		}
+		p.result.Counts.Again += int64(len(staged))
+	}
 }
 
 // unit publishes one unit, or says why not.
@@ -182,7 +208,7 @@ func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.
 	}
 	sum := totals(chains.chosen)
 	p.result.Counts.Rows += sum.RowsIn
-	p.result.Counts.Pages += sum.Pages
+	p.pages(chains.chosen, refs)
 	p.result.Counts.Requests += sum.Requests
 	p.result.Counts.Rejected += sum.Rejected
 	p.result.Counts.Billed += sum.Billed
@@ -279,12 +305,13 @@ func (p *publisher) query(ctx context.Context, name, content string, s statement
 type queryJob struct {
 	name    string
 	content string
+	since   time.Time // when the table that it fills was made; zero: its effect lasts
 	statement
 }
 
 func runQuery(ctx context.Context, c *bigquery.Client, o Options, j queryJob) (done, error) {
 	return work{
-		client: c, project: o.Table.Project, location: o.Table.Location,
+		client: c, project: o.Table.Project, location: o.Table.Location, since: j.since,
 		name: func(ordinal int) string { return j.name + "_" + strconv.Itoa(ordinal) },
 		send: func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error) {
 			q := c.Query(j.text)

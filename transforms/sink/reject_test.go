@@ -83,7 +83,7 @@ func TestUnsupportedOptionsAreNamedWhenBuilt(t *testing.T) {
 			o := options(sink.ModeReplacePartition, dayUnit(1, 0))
 			change(&o)
 			_, s := beam.NewPipelineWithRoot()
-			_, err := sink.Write(s, beam.CreateList(s, partition(u, "a", 1)), nil, o)
+			_, err := sink.Write(s, sink.Input{Pages: beam.CreateList(s, partition(u, "a", 1))}, o)
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Fatalf("error is %v", err)
 			}

@@ -39,8 +39,10 @@ const (
 // Counts are totals over the chosen chains of a step's units.
 type Counts struct {
 	Rows     int64 `json:"rows,omitempty"`         // rows that reached the sink, rejected ones included
-	Pages    int64 `json:"pages,omitempty"`        // pages that reached the sink
+	Pages    int64 `json:"pages,omitempty"`        // pages that reached the sink in this attempt
 	Requests int64 `json:"requests,omitempty"`     // HTTP requests spent on them
+	Adopted  int64 `json:"adopted,omitempty"`      // pages that an earlier attempt had staged
+	Again    int64 `json:"refetched,omitempty"`    // of Pages: staged by an earlier attempt, but not adopted
 	Rejected int64 `json:"rejected,omitempty"`     // rows in the dead-letter table
 	Billed   int64 `json:"bytes_billed,omitempty"` // by the step's query jobs
 }

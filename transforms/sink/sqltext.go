@@ -26,6 +26,8 @@ const (
 	sqlAppend       = "append.sql"
 	sqlMerge        = "merge.sql"
 	sqlKeys         = "keys.sql"
+	sqlChunks       = "chunks.sql"
+	sqlReread       = "reread.sql"
 	sqlReplaceRange = "replace_range.sql"
 	sqlDeadLetters  = "dead_letters.sql"
 	sqlFill         = "fill.sql"

@@ -39,12 +39,3 @@ func ensureStage(ctx context.Context, c *bigquery.Client, o Options, u row.Unit)
 	}
 	return md.CreationTime, nil
 }
-
-// checkStage refuses a job of an earlier attempt whose staging table has expired or was
-// dropped since: what it loaded is not in the table of that name any more.
-func checkStage(d done, u row.Unit, made time.Time) error {
-	if !d.attached || !d.status.Statistics.CreationTime.Before(made) {
-		return nil
-	}
-	return coded{CodeStageMissing, fmt.Errorf("the staging table that job %s filled is gone: start a new generation of unit %s", d.id, u.ID)}
-}

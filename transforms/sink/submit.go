@@ -30,6 +30,10 @@ type work struct {
 	location string
 	name     func(ordinal int) string // job id
 	send     func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error)
+
+	// since is when the table that the job fills was made. What a job did before is gone
+	// with the table of that name: it counts as failed. Zero: its effect lasts.
+	since time.Time
 }
 
 // done is a job that took effect.
@@ -54,6 +58,9 @@ func (w work) submit(ctx context.Context) (done, error) {
 		}
 		jobErr := d.status.Err()
 		if jobErr == nil {
+			jobErr = w.lost(d)
+		}
+		if jobErr == nil {
 			return d, nil
 		}
 		jobErr = fmt.Errorf("job %s: %w", d.id, jobErr)
@@ -63,13 +70,28 @@ func (w work) submit(ctx context.Context) (done, error) {
 				return done{}, err
 			}
 			continue
-		case !d.attached && isPermanent(jobErr):
+		case !d.attached && isPermanent(jobErr), d.status.Err() == nil && !w.isOver(d):
 			return done{}, jobErr
 		}
 		if failed++; failed >= failedOrdinals {
 			return done{}, fmt.Errorf("%d jobs failed, the last: %w", failed, jobErr)
 		}
 	}
+}
+
+// lost says why the effect of a job that succeeded is gone, nil if it is there.
+func (w work) lost(d done) error {
+	s := d.status.Statistics
+	if !d.attached || w.since.IsZero() || !s.CreationTime.Before(w.since) {
+		return nil
+	}
+	return coded{CodeStageMissing, errors.New("the staging table that it filled is gone")}
+}
+
+// isOver reports whether a lost job ended before the table was made, so that another one
+// cannot double its rows.
+func (w work) isOver(d done) bool {
+	return !d.status.Statistics.EndTime.IsZero() && d.status.Statistics.EndTime.Before(w.since)
 }
 
 // once gets the job with the given id to its end, whatever that is.

@@ -9,17 +9,28 @@ func init() {
 	register.Function2x0(ungated)
 }
 
-// Write stages the rows of pages while they arrive and publishes each unit once. pages
-// holds row.Page, every gate StepResult. A source must end every partition with a page
-// that is Last, also one without rows: a unit that no such page speaks for is never
-// published. The output holds exactly one StepResult. An error names what in the
-// options is not supported.
-func Write(s beam.Scope, pages beam.PCollection, gates []beam.PCollection, o Options) (beam.PCollection, error) {
+// Input is what is written.
+type Input struct {
+	Pages   beam.PCollection   // of row.Page
+	Adopted beam.PCollection   // of ChunkRef, as Adopt makes it; not valid: every page is in Pages
+	Gates   []beam.PCollection // of StepResult: what the publish waits for; rows never wait
+}
+
+// Write stages the rows of pages while they arrive and publishes each unit once. A
+// source must end every partition with a page that is Last, also one without rows: a
+// unit that no such page speaks for is never published. Pages that follow an adopted
+// chunk go on at its end. The output holds exactly one StepResult. An error names what
+// in the options is not supported.
+func Write(s beam.Scope, in Input, o Options) (beam.PCollection, error) {
 	if err := o.validate(); err != nil {
 		return beam.PCollection{}, err
 	}
-	chunks := beam.ParDo(s.Scope("Stage"), &stageFn{Options: o}, pages)
-	return publish(s, chunks, gateOf(s, gates), o), nil
+	stage := s.Scope("Stage")
+	chunks := beam.ParDo(stage, &stageFn{Options: o}, in.Pages)
+	if in.Adopted.IsValid() {
+		chunks = beam.Flatten(stage, chunks, in.Adopted)
+	}
+	return publish(s, chunks, gateOf(s, in.Gates), o), nil
 }
 
 // WriteQuery fills the stage of each unit by a query job once every gate has completed,

@@ -21,7 +21,7 @@ func buildAPI(s beam.Scope, _ beam.PCollection, step registry.Step[APIConfig]) (
 	config := step.Config
 	x := extraction{
 		stepID: step.ID, org: step.Org, schema: step.Schema, auth: config.Auth.withDefaults(), rate: config.RateLimit,
-		timeoutSecs: config.Timeout, shards: step.Shards,
+		timeoutSecs: config.Timeout, shards: step.Shards, starts: step.Starts,
 		layout: layout{
 			Records: config.DataPath, Columns: apiColumns(step.Schema, config.Transform),
 			MissingEmpty: config.MissingData == "empty", Constants: map[string]map[string]Scalar{},

@@ -30,7 +30,8 @@ type extraction struct {
 	rate        RateLimit
 	timeoutSecs int
 	shards      int
-	partitions  []partition // in the order in which they are started
+	starts      beam.PCollection // of row.Position; not valid: none
+	partitions  []partition      // in the order in which they are started
 	layout      layout
 }
 
@@ -51,11 +52,15 @@ func (x extraction) build(s beam.Scope) (beam.PCollection, error) {
 	if len(shards) > 1 {
 		work = beam.Reshuffle(s, work)
 	}
-	pages := beam.ParDo(s.Scope("Fetch"), &Fetch{
+	fetch, starts := s.Scope("Fetch"), x.starts
+	if !starts.IsValid() {
+		starts = beam.ParDo(fetch, noStarts, beam.Impulse(fetch))
+	}
+	pages := beam.ParDo(fetch, &Fetch{
 		StepID: x.stepID, Org: x.org, Auth: x.auth, PerSecond: max(0, x.rate.RequestsPerSecond/float64(len(shards))),
 		MaxRetries: x.rate.MaxRetries, RetryOn429: x.rate.RetryOn429,
 		TimeoutMS: int64(x.timeoutSecs) * 1000, Parallel: defaultParallel,
-	}, work)
+	}, work, beam.SideInput{Input: starts})
 	return beam.ParDo(s.Scope("Decode"), &Decode{
 		StepID: x.stepID, Schema: x.schema, Fingerprint: x.schema.Fingerprint(), Layout: x.layout,
 	}, pages), nil

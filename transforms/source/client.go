@@ -191,6 +191,9 @@ func (c *client) statusError(name string, resp *http.Response, body []byte) erro
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		f.retry = true
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired: // about the caller
+	default:
+		f.refused = resp.StatusCode >= 400 && resp.StatusCode < 500
 	}
 	if !f.retry {
 		return f

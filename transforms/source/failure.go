@@ -34,6 +34,7 @@ type failure struct {
 	code    string
 	message string
 	retry   bool
+	refused bool // the provider will not answer this request, whoever asks and whenever
 	after   *backoff.RetryAfterError
 }
 
@@ -65,6 +66,12 @@ func asFailure(err error) *row.Failure {
 		return &row.Failure{Code: f.code, Message: f.message}
 	}
 	return &row.Failure{Code: codeConnection, Message: clip(err.Error(), excerptBytes)}
+}
+
+// isRefusal reports whether the provider refused the request itself.
+func isRefusal(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.refused
 }
 
 const excerptBytes = 300

@@ -2,8 +2,10 @@ package source
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -15,8 +17,12 @@ import (
 )
 
 func init() {
-	register.DoFn3x1[context.Context, string, func(row.Page), error](&Fetch{})
+	beam.RegisterType(reflect.TypeFor[row.Position]())
+	register.DoFn4x1[context.Context, string, func(*row.Position) bool, func(row.Page), error](&Fetch{})
+	register.Function2x0(noStarts)
+	register.Iter1[row.Position]()
 	register.Emitter1[row.Page]()
+	register.Emitter1[row.Position]()
 }
 
 const (
@@ -70,15 +76,30 @@ func (f *Fetch) Teardown() {
 	}
 }
 
-// ProcessElement runs the partitions of one shard. Emitting and counting happen on the
+// noStarts stands in where nothing is resumed.
+func noStarts(_ []byte, _ func(row.Position)) {}
+
+// startsOf keeps the furthest start of each partition.
+func startsOf(next func(*row.Position) bool) map[string]row.Position {
+	out := map[string]row.Position{}
+	for p := (row.Position{}); next(&p); p = (row.Position{}) {
+		at := constantsKey(p.Unit, p.Partition)
+		if known, ok := out[at]; !ok || known.Index < p.Index {
+			out[at] = p
+		}
+	}
+	return out
+}
+
+// ProcessElement runs the partitions of one shard from their starts. Emitting and counting happen on the
 // calling goroutine alone, because Beam's emitters and counters are not thread-safe.
-func (f *Fetch) ProcessElement(ctx context.Context, shard string, emit func(row.Page)) error {
+func (f *Fetch) ProcessElement(ctx context.Context, shard string, starts func(*row.Position) bool, emit func(row.Page)) error {
 	var partitions []partition
 	if err := json.Unmarshal([]byte(shard), &partitions); err != nil {
 		return fmt.Errorf("step %s: reading its partitions: %w", f.StepID, err)
 	}
 	running, cancel := context.WithCancel(ctx)
-	out := f.start(running, partitions)
+	out := f.start(running, remaining(partitions, startsOf(starts)))
 	defer func() {
 		cancel()
 		for range out { // goroutines end before the element does
@@ -95,11 +116,28 @@ func (f *Fetch) ProcessElement(ctx context.Context, shard string, emit func(row.
 	return ctx.Err()
 }
 
+// job is a partition with the page that it starts at.
+type job struct {
+	partition
+	from row.Position
+}
+
+// remaining leaves out the partitions that have nothing left to fetch.
+func remaining(partitions []partition, starts map[string]row.Position) []job {
+	var out []job
+	for _, p := range partitions {
+		if from := starts[constantsKey(p.Unit, p.Name)]; !from.Last {
+			out = append(out, job{p, from})
+		}
+	}
+	return out
+}
+
 // start runs the partitions in order, at most Parallel at once; the channel is closed
 // when all have ended.
-func (f *Fetch) start(ctx context.Context, partitions []partition) <-chan row.Page {
+func (f *Fetch) start(ctx context.Context, partitions []job) <-chan row.Page {
 	out := make(chan row.Page, prefetched)
-	work := make(chan partition, len(partitions))
+	work := make(chan job, len(partitions))
 	for _, p := range partitions {
 		work <- p
 	}
@@ -123,15 +161,25 @@ func (f *Fetch) start(ctx context.Context, partitions []partition) <-chan row.Pa
 }
 
 // run fetches one partition to its end. A page is handed over as soon as its position
-// is read, so that the next request is under way while the page is decoded.
-func (f *Fetch) run(ctx context.Context, p partition, out chan<- row.Page) {
-	chain := chain{partition: p, limits: f.client.limits, seen: map[string]bool{}}
+// is read, so that the next request is under way while the page is decoded. A cursor of
+// an earlier attempt that the provider refuses makes the partition start over, under a
+// pass of its own: what was staged before belongs to another reading of the provider.
+func (f *Fetch) run(ctx context.Context, p job, out chan<- row.Page) {
+	chain := newChain(p.partition, f.client.limits, p.from)
+	pass, wasted := p.from.Pass, int64(0)
 	for {
-		page := row.Page{Position: row.Position{Unit: p.Unit, Partition: p.Name, Index: chain.index, First: chain.cursor}}
+		page := row.Page{Position: row.Position{Unit: p.Unit, Partition: p.Name, Pass: pass, Index: chain.index, First: chain.cursor}}
 		got, err := answer{}, f.credentialErr
 		if err == nil {
-			got, page.Requests, err = f.client.page(ctx, p, chain.cursor)
+			got, page.Requests, err = f.client.page(ctx, p.partition, chain.cursor)
 		}
+		if p.from.Index > 0 && chain.index == p.from.Index && isRefusal(err) {
+			wasted = page.Requests
+			p.from, pass = row.Position{}, rand.Text()
+			chain = newChain(p.partition, f.client.limits, p.from)
+			continue
+		}
+		page.Requests, wasted = page.Requests+wasted, 0
 		if err == nil {
 			err = chain.advance(got.standing)
 		}
@@ -163,6 +211,10 @@ type chain struct {
 	index     int64
 	seen      map[string]bool
 	present   bool // some answer had the position path
+}
+
+func newChain(p partition, l limits, from row.Position) chain {
+	return chain{partition: p, limits: l, cursor: from.First, index: from.Index, seen: map[string]bool{from.First: true}}
 }
 
 // advance moves to the next page; afterwards cursor is "" if the sequence has ended.

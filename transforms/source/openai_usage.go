@@ -105,7 +105,7 @@ func (c OpenAIUsageConfig) endpoints() []string {
 func buildOpenAIUsage(s beam.Scope, _ beam.PCollection, step registry.Step[OpenAIUsageConfig]) (beam.PCollection, error) {
 	x := extraction{
 		stepID: step.ID, org: step.Org, schema: step.Schema, rate: step.Config.RateLimit, timeoutSecs: step.Config.Timeout,
-		shards: step.Shards, auth: (&Auth{Type: authBearer, Provider: openAI}).withDefaults(),
+		shards: step.Shards, starts: step.Starts, auth: (&Auth{Type: authBearer, Provider: openAI}).withDefaults(),
 		layout: layout{
 			Records: "data.results", Columns: openAIUsageColumns(step.Schema), Constants: map[string]map[string]Scalar{},
 		},
