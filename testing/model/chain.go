@@ -6,8 +6,8 @@ import "slices"
 //
 // A chain starts at page 0 and the first cursor, leaves no page out, passes each cursor
 // on unchanged and never mixes passes.
-// Shipped: transforms/sink/chain.go chooses from what its own run staged; nothing adopts
-// from a staging table yet.
+// Shipped: transforms/sink/chain.go, from what the run adopted at its start and what it
+// staged since.
 type chooser struct {
 	mixing bool
 	refs   map[source][]chunkRef

@@ -35,7 +35,7 @@ func (h *warehouse) publish(j *job) outcome {
 // keys of the whole table. A MERGE that only inserts does not exclude another one, so
 // the job first updates the table's guard row in the same transaction, which does.
 //
-// Shipped: neither insert_new nor merge is there yet.
+// Shipped: transforms/sink/sql/merge.sql is one MERGE without a guard.
 func (h *warehouse) guarded() bool {
 	m := h.w.plan.mode
 	return (m == InsertNew || m == Merge) && !h.w.flaws.has(UnguardedMerge)

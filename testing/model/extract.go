@@ -97,8 +97,8 @@ func (r *runner) attempt(u unit, g int) verdict {
 // that cannot resume starts over under a new pass; it may do so although a pass is
 // complete.
 //
-// Shipped: nothing is adopted; a run that finds its generation open fetches everything
-// again into the same stage.
+// Shipped: transforms/sink/adopt.go chooses the same chain; a stage that is missing yields
+// none and is made again (stagetable.go), where the model leaves the generation.
 func (e *extraction) adopt() bool {
 	name := stageName(e.u, e.g)
 	if e.w.flaws.has(StageRemade) {

@@ -24,8 +24,7 @@ type load struct {
 // different ways: both loads commit, and whoever publishes the chunk publishes its rows
 // twice.
 //
-// Shipped: transforms/sink/encode.go gives a chunk its id when it is sealed, before it is
-// known which load will carry it.
+// Shipped: transforms/sink/loads.go (identify) binds it in the same way.
 func (e *extraction) send() verdict {
 	n := 1 + e.w.rng.IntN(len(e.ready))
 	l := &load{chunks: slices.Clone(e.ready[:n])}
