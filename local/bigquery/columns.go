@@ -16,6 +16,9 @@ import (
 // partitioned by ingestion time.
 const partitionTimeColumn = "_PARTITIONTIME"
 
+// partitionDateColumn is computed from it in tables with a partition a day.
+const partitionDateColumn = "_PARTITIONDATE"
+
 // typeText is a field's type as GoogleSQL text.
 func typeText(f *wire.Field) string {
 	name := load.TypeName(f.Type)
@@ -144,8 +147,12 @@ func createRelation(ctx context.Context, q catalog.Querier, t *wire.Table) error
 	if t.Streamed {
 		columns = append(columns, catalog.Quote(streamTimeColumn)+` TIMESTAMPTZ`)
 	}
+	t.Dated = false
 	if p := t.TimePartitioning; p != nil && p.Field == "" {
 		columns = append(columns, fmt.Sprintf(`%s TIMESTAMPTZ DEFAULT date_trunc('%s', now())`, catalog.Quote(partitionTimeColumn), strings.ToLower(p.Type)))
+		if t.Dated = p.Type == "DAY"; t.Dated {
+			columns = append(columns, catalog.Quote(partitionDateColumn)+` DATE GENERATED ALWAYS AS (CAST(`+catalog.Quote(partitionTimeColumn)+` AS DATE))`)
+		}
 	}
 	if t.Schema != nil {
 		for i := range t.Schema.Fields {

@@ -127,7 +127,7 @@ func mergeLabels(old, patch json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(labels)
 }
 
-var frozenFields = []string{"kind", "etag", "id", "selfLink", "creationTime", "lastModifiedTime", "type", "location", "datasetReference", "tableReference", "numRows", "numBytes", "streamingBuffer", "localStreamed"}
+var frozenFields = []string{"kind", "etag", "id", "selfLink", "creationTime", "lastModifiedTime", "type", "location", "datasetReference", "tableReference", "numRows", "numBytes", "streamingBuffer", "localStreamed", "localDated"}
 
 func (s *Server) patchDataset(r *http.Request) (any, error) {
 	project, id := r.PathValue("project"), r.PathValue("dataset")

@@ -23,6 +23,8 @@ func (s *Server) define(ctx context.Context, conn *sql.Conn, st *statement) erro
 		return err
 	}
 	switch st.st.Kind {
+	case kindAlterTable:
+		return s.alterTable(ctx, conn, st, old)
 	case analyze.KindDropTable, analyze.KindDropView:
 		return s.drop(ctx, conn, st, old)
 	case analyze.KindCreateTable, analyze.KindCreateTableAsSelect, analyze.KindCreateView:
@@ -176,6 +178,10 @@ func tableOptions(t *wire.Table, options []analyze.Option) error {
 }
 
 func partitionDays(t *wire.Table, o analyze.Option) error {
+	if t.TimePartitioning != nil && isNull(o) {
+		t.TimePartitioning.ExpirationMs = ""
+		return nil
+	}
 	days, err := strconv.ParseFloat(o.Value, 64)
 	if err != nil || t.TimePartitioning == nil {
 		return wire.InvalidQuery("Invalid value for option partition_expiration_days: " + o.Value)
@@ -183,6 +189,8 @@ func partitionDays(t *wire.Table, o analyze.Option) error {
 	t.TimePartitioning.ExpirationMs = decimalText(int64(days * 24 * float64(time.Hour/time.Millisecond)))
 	return nil
 }
+
+func isNull(o analyze.Option) bool { return strings.EqualFold(strings.TrimSpace(o.Value), "NULL") }
 
 // optionText reads a GoogleSQL string literal.
 func optionText(o analyze.Option) (string, error) {
@@ -201,6 +209,9 @@ func optionText(o analyze.Option) (string, error) {
 }
 
 func optionTime(o analyze.Option) (string, error) {
+	if isNull(o) {
+		return "", nil
+	}
 	at := strings.IndexAny(o.Value, `"'`)
 	if at < 0 {
 		return "", wire.NotImplemented(fmt.Sprintf("option %s with a value that is not a literal", o.Name))

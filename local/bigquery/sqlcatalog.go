@@ -45,6 +45,12 @@ func (c sqlCatalog) Table(ctx context.Context, project, dataset, name string) (*
 		f := &t.Schema.Fields[i]
 		out.Columns = append(out.Columns, analyze.Column{Name: f.Name, Type: typeText(f)})
 	}
+	if t.TimePartitioning != nil && t.TimePartitioning.Field == "" {
+		out.Columns = append(out.Columns, analyze.Column{Name: partitionTimeColumn, Type: "TIMESTAMP", Pseudo: true})
+	}
+	if t.Dated {
+		out.Columns = append(out.Columns, analyze.Column{Name: partitionDateColumn, Type: "DATE", Pseudo: true})
+	}
 	return out, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cloudact/convergence/local/bigquery/alter"
 	"github.com/cloudact/convergence/local/bigquery/catalog"
 	"github.com/cloudact/convergence/local/bigquery/wire"
 	"github.com/cloudact/convergence/local/googlesql/analyze"
@@ -20,7 +21,8 @@ type statement struct {
 	params *parameters
 	st     *analyze.Statement
 	query  *translate.Query
-	schema int64 // of the server when it was analysed
+	alter  *alter.Statement // of ALTER TABLE only
+	schema int64            // of the server when it was analysed
 
 	rows  *queryRows
 	stats wire.QueryStatistics
@@ -55,6 +57,9 @@ func newQueryContext(run *jobRun) (*queryContext, error) {
 
 // analyse resolves a statement against the catalog that q sees.
 func (s *Server) analyse(ctx context.Context, q catalog.Querier, qc *queryContext, text analyze.StatementText) (*statement, error) {
+	if alter.Is(text.SQL) {
+		return s.analyseAlter(ctx, q, qc, text)
+	}
 	out := &statement{text: text, params: qc.params, schema: s.schema.Load()}
 	var err error
 	out.st, err = s.analyzer.Statement(ctx, text.SQL, analyze.Options{

@@ -186,6 +186,8 @@ type Table struct {
 	StreamingBuffer        *StreamingBuffer   `json:"streamingBuffer,omitempty"`
 	// Streamed says that the relation keeps when each row was streamed.
 	Streamed bool `json:"localStreamed,omitempty"`
+	// Dated says that the relation has a column _PARTITIONDATE.
+	Dated bool `json:"localDated,omitempty"`
 }
 
 // StreamingBuffer counts the rows that were streamed lately.
