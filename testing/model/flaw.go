@@ -41,7 +41,8 @@ const (
 	UnguardedMerge
 	// ChunkOutlivesLoad gives a chunk the same id in whatever load carries it.
 	ChunkOutlivesLoad
-	// StageRemade makes the staging table again when it is found missing.
+	// StageRemade makes the staging table again when it is found missing, and loads anew
+	// what the former one held. A publisher that was paused meanwhile does not know.
 	StageRemade
 	// FreeWindow bounds the loads that are running, not the pages that are not durable.
 	FreeWindow

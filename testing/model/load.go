@@ -96,7 +96,7 @@ func (e *extraction) submit(l *load) {
 }
 
 // poll looks after one load. A job that was made before the stage was has loaded into a
-// former table of that name.
+// former table of that name; a system that makes stages again loads its chunks anew.
 func (e *extraction) poll(l *load) verdict {
 	o := sure(e.p, func() outcome {
 		if l.apart != nil && l.apart.done != ok {
@@ -112,12 +112,14 @@ func (e *extraction) poll(l *load) verdict {
 		e.w.log(e.run.id, "has lost its stage")
 		return hopeless
 	case ok:
-		if l.job.created < e.made {
-			e.w.log(e.run.id, "meets a load into a stage that is gone")
+		if l.job.created >= e.made {
+			e.landedLoad(l)
+			return delivered
+		}
+		e.w.log(e.run.id, "meets a load into a stage that is gone")
+		if !e.w.flaws.has(StageRemade) || l.job.ended >= e.made {
 			return hopeless
 		}
-		e.landedLoad(l)
-		return delivered
 	}
 	if l.failed++; l.failed == 3 {
 		e.w.stats.Exhausted++

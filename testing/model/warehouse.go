@@ -34,6 +34,7 @@ type job struct {
 	kind    jobKind
 	by      string
 	created int
+	ended   int
 	running bool
 	cancel  bool
 	done    outcome
@@ -126,7 +127,7 @@ func (h *warehouse) advance(j *job) {
 }
 
 func (h *warehouse) end(j *job, o outcome) {
-	j.done = o
+	j.done, j.ended = o, h.w.now
 	i := slices.Index(h.undone, j)
 	h.undone = append(h.undone[:i:i], h.undone[i+1:]...)
 	if o == aborted {
