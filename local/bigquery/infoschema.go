@@ -12,14 +12,16 @@ import (
 
 const informationSchema = "INFORMATION_SCHEMA"
 
-// informationTables are the supported views of INFORMATION_SCHEMA: their
-// columns, and the DuckDB query over the catalog that computes them. %[1]s is
-// the project and %[2]s the dataset, as literals.
-var informationTables = map[string]struct {
+type informationView struct {
 	columns []analyze.Column
 	query   string
 	dataset bool // needs a dataset
-}{
+}
+
+// informationTables are the supported views of INFORMATION_SCHEMA: their
+// columns, and the DuckDB query over the catalog that computes them. %[1]s is
+// the project and %[2]s the dataset, as literals.
+var informationTables = map[string]informationView{
 	"SCHEMATA": {
 		columns: []analyze.Column{
 			{Name: "catalog_name", Type: "STRING"},
@@ -67,6 +69,18 @@ var informationTables = map[string]struct {
 			{Name: "clustering_ordinal_position", Type: "INT64"},
 		},
 	},
+	"PARTITIONS": {
+		dataset: true,
+		columns: []analyze.Column{
+			{Name: "table_catalog", Type: "STRING"},
+			{Name: "table_schema", Type: "STRING"},
+			{Name: "table_name", Type: "STRING"},
+			{Name: "partition_id", Type: "STRING"},
+			{Name: "total_rows", Type: "INT64"},
+			{Name: "total_logical_bytes", Type: "INT64"},
+		},
+	},
+	"JOBS": jobsView, "JOBS_BY_PROJECT": jobsView, "JOBS_BY_USER": jobsView,
 }
 
 // informationTable is a view of INFORMATION_SCHEMA for the analysis.
@@ -84,12 +98,17 @@ func (s *Server) informationTable(ctx context.Context, q catalog.Querier, n anal
 		}
 	}
 	t := &analyze.Table{Project: n.Project, Dataset: n.Dataset, Name: informationSchema + "." + n.Name, Columns: view.columns}
-	if n.Name != "COLUMNS" {
-		return t, nil
+	switch n.Name {
+	case "COLUMNS":
+		rows, err := s.columnRows(ctx, q, n)
+		t.Name += "\x00" + rows
+		return t, err
+	case "PARTITIONS":
+		query, err := s.partitionRows(ctx, q, n)
+		t.Name += "\x00" + query
+		return t, err
 	}
-	rows, err := s.columnRows(ctx, q, n)
-	t.Name += "\x00" + rows
-	return t, err
+	return t, nil
 }
 
 // columnRows writes the rows of COLUMNS as DuckDB VALUES: types are spelled by
@@ -143,6 +162,9 @@ func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "'
 // informationRelation is the relation behind an information table.
 func informationRelation(t *analyze.Table, view string) (string, error) {
 	name, rows, _ := strings.Cut(view, "\x00")
+	if name == "PARTITIONS" {
+		return "(" + rows + ")", nil
+	}
 	if name != "COLUMNS" {
 		return "(" + fmt.Sprintf(informationTables[name].query, literal(t.Project), literal(t.Dataset)) + ")", nil
 	}
