@@ -202,7 +202,7 @@ func (c *Canonical) SQLProblem(n *yaml.Node, path string, s *Statement, p SQLPro
 		offset += size
 	}
 	out := c.SQLProblemAt(n, path, s, offset, p.Message)
-	out.Severity = SeverityError
+	out.Severity, out.Suggestion = SeverityError, p.Suggestion
 	return out
 }
 

@@ -56,10 +56,11 @@ const (
 // SQLProblem is what a SQL check found; Line and Col count from 1 in the SQL text that
 // was given to it, Col in characters.
 type SQLProblem struct {
-	Kind      SQLKind
-	Line, Col int
-	Message   string
-	Table     string // of SQLNoTable, as in SQLRequest.Tables
+	Kind       SQLKind
+	Line, Col  int
+	Message    string
+	Suggestion string // a spelling that would be right; may be empty
+	Table      string // of SQLNoTable, as in SQLRequest.Tables
 }
 
 // SQLColumn is a column of a table or result; Type is GoogleSQL text.

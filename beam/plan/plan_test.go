@@ -79,6 +79,31 @@ func TestEveryShippedPipelineValidatesAndPlansOrNamesWhatIsNotBuilt(t *testing.T
 	}
 }
 
+func TestDeclaredTablesAreThoseThatShippedPipelinesWrite(t *testing.T) {
+	c, p := catalog(t), planner(t)
+	compared := 0
+	for _, id := range c.List() {
+		f, _ := c.ByPath(id)
+		got, err := p.Plan(context.Background(), request(f))
+		if err != nil {
+			continue // it needs what is not built
+		}
+		for _, s := range got.Steps {
+			declared, ok := c.Table(configs.ID(got.Provider, got.Domain, s.Destination.Table))
+			if !ok {
+				continue
+			}
+			compared++
+			if declared.Fields.Fingerprint() != s.Schema.Fields.Fingerprint() {
+				t.Errorf("%s: step %s writes %v, its table is declared with %v", id, s.ID, s.Schema.Fields.Names(), declared.Fields.Names())
+			}
+		}
+	}
+	if compared < 6 {
+		t.Errorf("only %d tables were compared", compared)
+	}
+}
+
 func TestUsageCostPricesTheRowsOfItsExtraction(t *testing.T) {
 	f, _ := catalog(t).Find("openai", "cost", "usage_cost")
 	r := request(f)
