@@ -40,7 +40,9 @@ func (f *follower) openGenerations(ctx context.Context) (map[string]int, error) 
 }
 
 // open probes up from a generation that events name: the register knows better, because
-// a launcher may have died between acquiring and recording.
+// a launcher may have died between acquiring and recording. A unit whose rows land once
+// keeps the generation that was published, whatever its config: the job finds that
+// publish done and adds nothing.
 func (f *follower) open(ctx context.Context, u Unit, from int) (int, error) {
 	for g := from; g < from+maxProbe; g++ {
 		claim, err := f.l.cfg.Register.Acquire(ctx, fmt.Sprintf("gen/%s/%d", u.ID, g), f.base.ID, u.Hash)
@@ -50,14 +52,11 @@ func (f *follower) open(ctx context.Context, u Unit, from int) (int, error) {
 		if claim.Won {
 			return g, nil
 		}
-		if claim.Value != u.Hash {
-			continue
-		}
 		published, err := f.l.cfg.Register.Published(ctx, u.ID, g)
 		if err != nil {
 			return 0, err
 		}
-		if !published {
+		if resumable := !published && claim.Value == u.Hash; resumable || published && u.Once {
 			return g, nil
 		}
 	}

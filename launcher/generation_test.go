@@ -63,3 +63,18 @@ func TestGenerationThatNoEventNamesIsFoundInTheRegister(t *testing.T) {
 		t.Errorf("generations are %v", g)
 	}
 }
+
+func TestAPublishedUnitWhoseRowsLandOnceIsNeverStatedAgain(t *testing.T) {
+	b := newBench(t, childSilent, func(c *launcher.Config) { c.Planner = planner{timeout: patience, once: true} })
+	b.generations()
+	b.store.publish("u1", 1)
+	if g := b.generations(); g["u1"] != 1 {
+		t.Errorf("generations are %v, want the published one again", g)
+	}
+	changed := newBench(t, childSilent, func(c *launcher.Config) {
+		c.Store, c.Register, c.Planner = b.store, b.store, planner{timeout: patience, hash: "h9", once: true}
+	})
+	if g := changed.generations(); g["u1"] != 1 {
+		t.Errorf("generations are %v after the config changed, want the published one again", g)
+	}
+}

@@ -121,7 +121,7 @@ func (l *Launcher) register(f *follower) (*follower, error) {
 		return nil, &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
 	}
 	for _, other := range l.active {
-		if other.equal(f) {
+		if other.equal(f) && !other.snapshot().State.Terminal() {
 			return other, nil
 		}
 	}

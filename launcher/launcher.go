@@ -88,6 +88,7 @@ type Unit struct {
 	ID   string
 	Step string
 	Hash string
+	Once bool // its rows are added once: a published unit is never stated again
 }
 
 // Planner resolves, validates and plans a pipeline without starting anything. Its errors

@@ -148,6 +148,7 @@ func (m *memory) publish(unit string, generation int) {
 type planner struct {
 	timeout time.Duration
 	hash    string
+	once    bool
 }
 
 func (p planner) Plan(_ context.Context, r launcher.Request, _ string, _ time.Time) (*launcher.Plan, error) {
@@ -158,6 +159,6 @@ func (p planner) Plan(_ context.Context, r launcher.Request, _ string, _ time.Ti
 		Pipeline: "openai/cost/" + r.Template, File: "p.yml", Text: "steps: []", Params: r.Params, Timeout: p.timeout,
 		Start: civil.Date{Year: 2026, Month: 11, Day: 22}, End: civil.Date{Year: 2026, Month: 11, Day: 22},
 		Steps: []launcher.Step{{ID: "extract", Type: "openai.usage", Table: "t.usage"}, {ID: "price", Type: "openai.cost", Table: "t.cost"}},
-		Units: []launcher.Unit{{ID: "u1", Step: "extract", Hash: cmp.Or(p.hash, "h1")}, {ID: "u2", Step: "price", Hash: "h2"}},
+		Units: []launcher.Unit{{ID: "u1", Step: "extract", Hash: cmp.Or(p.hash, "h1"), Once: p.once}, {ID: "u2", Step: "price", Hash: "h2"}},
 	}, nil
 }

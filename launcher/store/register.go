@@ -18,9 +18,8 @@ import (
 )
 
 const (
-	ownerLabel  = "owner"
-	valueLabel  = "value"
-	maxOrdinals = 3
+	ownerLabel = "owner"
+	valueLabel = "value"
 
 	registerPatience = 20 * time.Second
 )
@@ -91,9 +90,10 @@ func (s *Store) holder(ctx context.Context, name, id, owner string) (launcher.Cl
 }
 
 // Published reports whether the publish job of a unit's generation committed under one
-// of its ordinals.
+// of its ordinals. Aborted attempts use ordinals up without limit, so it walks to the
+// first that is free.
 func (s *Store) Published(ctx context.Context, unit string, generation int) (bool, error) {
-	for ordinal := range maxOrdinals {
+	for ordinal := 0; ; ordinal++ {
 		id := fmt.Sprintf("pub_%s_%s_%d", unit, strconv.Itoa(generation), ordinal)
 		job, err := s.cfg.Client.JobFromIDLocation(ctx, id, s.cfg.Location)
 		if isStatus(err, http.StatusNotFound) {
@@ -106,5 +106,4 @@ func (s *Store) Published(ctx context.Context, unit string, generation int) (boo
 			return true, nil
 		}
 	}
-	return false, nil
 }

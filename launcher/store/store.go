@@ -198,7 +198,9 @@ func (s *Store) execute(ctx context.Context, name string, params ...bigquery.Que
 func isStale(err error) bool {
 	var api *googleapi.Error
 	return errors.As(err, &api) && (api.Code == http.StatusPreconditionFailed ||
-		slices.ContainsFunc(api.Errors, func(e googleapi.ErrorItem) bool { return e.Reason == "failedPrecondition" || e.Reason == "conditionNotMet" }))
+		slices.ContainsFunc(api.Errors, func(e googleapi.ErrorItem) bool {
+			return e.Reason == "failedPrecondition" || e.Reason == "conditionNotMet"
+		}))
 }
 
 func isStatus(err error, status int) bool {
