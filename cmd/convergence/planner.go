@@ -56,7 +56,7 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		}
 		out.Steps = append(out.Steps, step)
 		for _, u := range s.Units {
-			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Hash: label(s.ConfigHash)})
+			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Hash: label(s.ConfigHash), Once: once(s.Destination)})
 		}
 	}
 	return out, nil
@@ -88,6 +88,10 @@ func refused(file configs.File, err error) error {
 	}
 	return e
 }
+
+// once reports whether a destination takes a unit's rows a single time: appended rows
+// have no key by which a later generation could replace them.
+func once(d plan.Destination) bool { return d.WriteMode == "append" && len(d.KeyFields) == 0 }
 
 // withoutDates leaves out what the spec says elsewhere: the job must not meet a date and
 // a range.
