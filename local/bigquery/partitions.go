@@ -160,17 +160,21 @@ func ingestionPrefix(t *wire.Table, p *partition, now time.Time) []driver.Value 
 	if p != nil {
 		return []driver.Value{p.start}
 	}
-	now = now.UTC()
-	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
-	switch t.TimePartitioning.Type {
+	return []driver.Value{partitionStart(now, t.TimePartitioning.Type)}
+}
+
+// partitionStart is when the partition of a time begins.
+func partitionStart(at time.Time, unit string) time.Time {
+	at = at.UTC()
+	switch unit {
 	case "HOUR":
-		return []driver.Value{now.Truncate(time.Hour)}
+		return at.Truncate(time.Hour)
 	case "MONTH":
-		return []driver.Value{day.AddDate(0, 0, 1-day.Day())}
+		return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
 	case "YEAR":
-		return []driver.Value{time.Date(now.Year(), 1, 1, 0, 0, 0, 0, time.UTC)}
+		return time.Date(at.Year(), 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	return []driver.Value{day}
+	return time.Date(at.Year(), at.Month(), at.Day(), 0, 0, 0, 0, time.UTC)
 }
 
 // checkPartitioning validates the partitioning and clustering of a new table.

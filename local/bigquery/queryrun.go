@@ -29,8 +29,14 @@ func (s *Server) runQuery(ctx context.Context, run *jobRun) error {
 	if err := faultOf(ctx).atStatement(ctx, 1); err != nil {
 		return err
 	}
+	if err := s.expirePartitions(ctx); err != nil {
+		return err
+	}
 	for range staleRetries {
 		st, err := s.analyse(ctx, s.db, qc, texts[0])
+		if err == nil {
+			err = s.requireFilters(ctx, st)
+		}
 		if err != nil {
 			return err
 		}
@@ -200,6 +206,9 @@ func (s *Server) dryRun(ctx context.Context, run *jobRun) error {
 		return nil
 	}
 	st, err := s.analyse(ctx, s.db, qc, texts[0])
+	if err == nil {
+		err = s.requireFilters(ctx, st)
+	}
 	if err != nil {
 		return err
 	}

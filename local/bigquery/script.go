@@ -97,8 +97,16 @@ func (sc *script) close(ctx context.Context, commit bool) error {
 }
 
 func (sc *script) step(ctx context.Context, text analyze.StatementText, last bool) error {
+	if sc.tx == nil {
+		if err := sc.s.expirePartitions(ctx); err != nil {
+			return err
+		}
+	}
 	for range staleRetries {
 		st, err := sc.analyse(ctx, text)
+		if err == nil {
+			err = sc.s.requireFilters(ctx, st)
+		}
 		if err != nil {
 			return err
 		}

@@ -69,6 +69,7 @@ type Server struct {
 	requests *requestGate
 	dml      *dmlGate
 	schema   atomic.Int64 // counts changes of schemas
+	rules    tableRules
 	tempDir  string
 	wg       sync.WaitGroup
 }

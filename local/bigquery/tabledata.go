@@ -43,6 +43,9 @@ func (s *Server) listTableData(r *http.Request) (any, error) {
 		}
 		return out, listedTimes(r, out, job.Local.Schema.Fields)
 	}
+	if err := s.expirePartitions(r.Context()); err != nil {
+		return nil, err
+	}
 	p, err := readPage(r)
 	if err != nil {
 		return nil, err

@@ -175,6 +175,9 @@ func (s *Server) describeTable(t *wire.Table, d *wire.Dataset) {
 	}
 	t.Streamed = s.cfg.StreamingBuffer > 0 && t.View == nil
 	t.CreationTime, t.LastModifiedTime, t.Location = decimalText(now), decimalText(now), d.Location
+	if t.TimePartitioning != nil && t.TimePartitioning.ExpirationMs == "" {
+		t.TimePartitioning.ExpirationMs = d.DefaultPartitionExpirationMs
+	}
 	if ttl, err := strconv.ParseInt(d.DefaultTableExpirationMs, 10, 64); err == nil && t.ExpirationTime == "" && t.View == nil {
 		t.ExpirationTime = decimalText(now + ttl)
 	}
@@ -187,6 +190,9 @@ func (s *Server) getTable(r *http.Request) (any, error) {
 			return nil, err
 		}
 		return s.anonymousResource(r, job), nil
+	}
+	if err := s.expirePartitions(r.Context()); err != nil {
+		return nil, err
 	}
 	t, err := s.findTable(r.Context(), s.db, ref)
 	if err != nil {

@@ -57,6 +57,12 @@ func Tables(ctx context.Context, q Querier, project, dataset string) ([]*wire.Ta
 	return listDocs[wire.Table](ctx, q, `SELECT doc FROM meta.tables WHERE project = ? AND dataset = ? ORDER BY table_id`, project, dataset)
 }
 
+// TablesWith lists the tables of all datasets whose record has a word of
+// these in it; the caller looks closer.
+func TablesWith(ctx context.Context, q Querier, words ...string) ([]*wire.Table, error) {
+	return listDocs[wire.Table](ctx, q, `SELECT doc FROM meta.tables WHERE len(list_filter($1, lambda w: contains(doc, w))) > 0`, words)
+}
+
 // PutTable stores a table under a fresh etag, replacing an earlier state.
 func PutTable(ctx context.Context, q Querier, t *wire.Table) error {
 	t.Etag, t.NumRows, t.NumBytes, t.StreamingBuffer = "", "", "", nil
