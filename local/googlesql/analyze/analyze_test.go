@@ -146,6 +146,7 @@ func TestTargetsAndReadsOfMerge(t *testing.T) {
 func TestTypeTextIsReadAndWritten(t *testing.T) {
 	for text, want := range map[string]string{
 		"int": "INT64", "ARRAY<STRUCT<`a b` STRING, INT64>>": "ARRAY<STRUCT<`a b` STRING, INT64>>",
+		"STRUCT<`a\\\\b\\`c\"d` INT64>":   "STRUCT<`a\\\\b\\`c\"d` INT64>",
 		"struct<a array<numeric(10, 2)>>": "STRUCT<a ARRAY<NUMERIC(10,2)>>",
 	} {
 		typ, err := analyze.ParseType(text)

@@ -191,9 +191,44 @@ func (r *analysis) outputColumns(list []*googlesql.ResolvedOutputColumn) ([]Colu
 			return nil, &Error{Message: "Duplicate column names in the result are not supported. Found duplicate(s): " + c.Name}
 		}
 		used[key] = true
+		if err := uniqueFields(c.Type); err != nil {
+			return nil, err
+		}
 		columns[i] = c
 	}
 	return columns, nil
+}
+
+// uniqueFields refuses equal names of fields: a row of the result could not
+// tell them apart.
+func uniqueFields(typ string) error {
+	if !strings.Contains(typ, "STRUCT<") {
+		return nil
+	}
+	t, err := ParseType(typ)
+	if err != nil {
+		// A type that cannot be stored is refused where it is used.
+		return nil
+	}
+	return t.uniqueFields()
+}
+
+func (t *Type) uniqueFields() error {
+	if t.Elem != nil {
+		return t.Elem.uniqueFields()
+	}
+	used := map[string]bool{}
+	for _, f := range t.Fields {
+		key := strings.ToLower(f.Name)
+		if key != "" && used[key] {
+			return &Error{Message: "Duplicate column names in the result are not supported. Found duplicate(s): " + f.Name}
+		}
+		used[key] = true
+		if err := f.Type.uniqueFields(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func outputColumn(oc *googlesql.ResolvedOutputColumn) (Column, error) {

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -71,7 +72,7 @@ func (t *Type) String() string {
 func quoteField(name string) string {
 	for i := 0; i < len(name); i++ {
 		if !isWord(name[i]) {
-			return "`" + strings.ReplaceAll(name, "`", "\\`") + "`"
+			return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(name) + "`"
 		}
 	}
 	return name
@@ -113,7 +114,7 @@ func (p *typeParser) word() (text string, quoted bool) {
 		if end >= len(p.in) {
 			return "", true
 		}
-		text = strings.ReplaceAll(p.in[p.pos+1:end], "\\`", "`")
+		text = unescapeName(p.in[p.pos+1 : end])
 		p.pos = end + 1
 		return text, true
 	}
@@ -122,6 +123,19 @@ func (p *typeParser) word() (text string, quoted bool) {
 		p.pos++
 	}
 	return p.in[start:p.pos], false
+}
+
+// unescapeName reads the inside of backticks.
+func unescapeName(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	plain := strings.NewReplacer(`\\`, `\\`, "\\`", "`", `\'`, "'", `\?`, "?", `\"`, `\"`, `"`, `\"`).Replace(text)
+	name, err := strconv.Unquote(`"` + plain + `"`)
+	if err != nil {
+		return text
+	}
+	return name
 }
 
 func isWord(c byte) bool {

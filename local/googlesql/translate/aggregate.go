@@ -117,12 +117,16 @@ type aggNode interface {
 	Function() (*googlesql.Function, error)
 	ArgumentList() ([]googlesql.ResolvedExprNode, error)
 	Distinct() (bool, error)
+	ErrorMode() (googlesql.ResolvedFunctionCallBaseEnums_ErrorMode, error)
 	NullHandlingModifier() (googlesql.ResolvedNonScalarFunctionCallBaseEnums_NullHandlingModifier, error)
 	WhereExpr() (googlesql.ResolvedExprNode, error)
 }
 
 func (t *translator) newAggCall(n aggNode, over string) *aggCall {
 	a := &aggCall{over: over, distinct: get(n.Distinct())}
+	if get(n.ErrorMode()) == googlesql.ResolvedFunctionCallBaseEnums_ErrorModeSafeErrorMode {
+		t.unsupported(n, "SAFE with an aggregate function")
+	}
 	a.call = *t.newCall(n, get(n.Function()), get(n.ArgumentList()), t.exprType(n))
 	a.ignoreNulls = get(n.NullHandlingModifier()) == googlesql.ResolvedNonScalarFunctionCallBaseEnums_NullHandlingModifierIgnoreNulls
 	if where := get(n.WhereExpr()); where != nil {
@@ -155,11 +159,18 @@ func (a *aggCall) having(m *googlesql.ResolvedAggregateHavingModifier) string {
 	if a.name != "any_value" {
 		a.t.unsupported(a.node, "HAVING MAX and MIN inside "+strings.ToUpper(a.name))
 	}
+	key, typ := a.t.expr(get(m.HavingExpr())), a.t.exprType(get(m.HavingExpr()))
+	a.t.mustCompare(a.node, typ)
 	f := "arg_min_null"
 	if get(m.Kind()) == googlesql.ResolvedAggregateHavingModifierEnums_HavingModifierKindMax {
 		f = "arg_max_null"
 	}
-	return f + "(" + a.args[0] + ", " + a.t.expr(get(m.HavingExpr())) + ")"
+	text := f + "(" + a.args[0] + ", " + key + ")" + a.suffix("")
+	if typ.Name == "FLOAT64" {
+		// The extreme of values with NaN is NaN, and no value equals that.
+		return "CASE WHEN NOT coalesce(bool_or(isnan(" + key + "))" + a.suffix("") + ", FALSE) THEN " + text + " END"
+	}
+	return text
 }
 
 func (a *aggCall) text() string {
@@ -215,7 +226,7 @@ func (a *aggCall) list(value string, skipNulls bool) string {
 	}
 	out := "list(" + text + ")" + a.suffix(more)
 	if a.limit != "" {
-		out = "(" + out + ")[1:" + a.limit + "]"
+		out = "CASE WHEN " + a.limit + " > 0 THEN (" + out + ")[1:" + a.limit + "] END"
 	}
 	return out
 }

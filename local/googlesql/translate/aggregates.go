@@ -56,17 +56,24 @@ func sum(a *aggCall) string {
 	switch a.result.Name {
 	case "INT64":
 		return "CAST(" + a.plain("sum", a.args[0]) + " AS BIGINT)"
-	case "NUMERIC", "BIGNUMERIC", "FLOAT64":
+	case "NUMERIC", "BIGNUMERIC":
 		return a.plain("sum", a.args[0])
+	case "FLOAT64":
+		return a.finite(a.plain("sum", a.args[0]))
 	}
 	return a.bad()
+}
+
+// finite makes an infinite result of finite values a failure.
+func (a *aggCall) finite(text string) string {
+	return "bq_float_total(" + text + ", bool_or(isinf(" + a.args[0] + "))" + a.suffix("") + ")"
 }
 
 // average of decimals is exact: DuckDB's would be a DOUBLE.
 func average(a *aggCall) string {
 	switch a.result.Name {
 	case "FLOAT64":
-		return a.plain("avg", a.args[0])
+		return a.finite(a.plain("avg", a.args[0]))
 	case "NUMERIC":
 		return "bq_num_avg(" + a.plain("sum", a.args[0]) + ", " + a.plain("count", a.args[0]) + ")"
 	case "BIGNUMERIC":
@@ -95,7 +102,7 @@ func stringAgg(a *aggCall) string {
 	if len(a.args) > 1 {
 		delimiter = a.args[1]
 	}
-	return "bq_array_to_string(" + a.list(a.args[0], true) + ", " + delimiter + ")"
+	return "bq_string_agg(" + a.list(a.args[0], true) + ", " + delimiter + ")"
 }
 
 func bits(name string) func(a *aggCall) string {

@@ -14,7 +14,7 @@ var dateRules = map[string]rule{
 	"last_day":            lastDay,
 	"unix_date":           template("date_diff('day', DATE '1970-01-01', {0})"),
 	"date_from_unix_date": template("bq_date_add(DATE '1970-01-01', {0})"),
-	"current_date":        byArgs(map[int]string{0: "CAST(now() AT TIME ZONE 'UTC' AS DATE)", 1: "CAST(now() AT TIME ZONE {0} AS DATE)"}),
+	"current_date":        func(c *call) string { return "CAST(" + c.zone(0).local("now()") + " AS DATE)" },
 	"parse_date":          template("bq_date_of_days(bq_udf_parse_date({0}, {1}))"),
 	"format_date":         template("bq_udf_format_time({0}, epoch_us(CAST({1} AS TIMESTAMP)), 'UTC', 'DATE')"),
 	"$extract":            extract,
@@ -37,20 +37,12 @@ func (c *call) badPart(part string) string {
 	return ""
 }
 
-// zone is an optional time zone argument.
-func (c *call) zone(i int) string {
-	if i < len(c.args) {
-		return c.args[i]
-	}
-	return "'UTC'"
-}
-
 func dateOf(c *call) string {
 	switch c.types[0].Name {
 	case "INT64":
 		return "bq_make_date(" + strings.Join(c.args, ", ") + ")"
 	case "TIMESTAMP":
-		return "CAST(" + c.args[0] + " AT TIME ZONE " + c.zone(1) + " AS DATE)"
+		return "CAST(" + c.zone(1).local(c.args[0]) + " AS DATE)"
 	case "DATETIME", "DATE":
 		return "CAST(" + c.args[0] + " AS DATE)"
 	case "STRING":
@@ -153,11 +145,11 @@ func extract(c *call) string {
 		part = strings.ToUpper(strings.TrimPrefix(c.name, "$extract_"))
 	}
 	if c.types[0].Name == "TIMESTAMP" {
-		zone := "'UTC'"
-		if n := len(c.args); n > 1 && c.types[n-1].Name == "STRING" {
-			zone = c.args[n-1]
+		last := len(c.args)
+		if last > 1 && c.types[last-1].Name == "STRING" {
+			last--
 		}
-		value = "(" + value + " AT TIME ZONE " + zone + ")"
+		value = c.zone(last).local(value)
 	}
 	if part == "WEEK" || strings.HasPrefix(part, "WEEK_") || strings.HasPrefix(part, "WEEK(") {
 		return fmt.Sprintf("bq_week_number(%s, %d)", value, weekdays[part])

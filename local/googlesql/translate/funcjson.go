@@ -22,8 +22,8 @@ var jsonRules = map[string]rule{
 	"to_json":                   toJSON,
 	"string":                    stringOf,
 	"int64":                     byType(map[string]string{"JSON": "bq_json_int64({0})"}),
-	"float64":                   byType(map[string]string{"JSON": "bq_json_float64({0})"}),
-	"double":                    byType(map[string]string{"JSON": "bq_json_float64({0})"}),
+	"float64":                   jsonFloat,
+	"double":                    jsonFloat,
 	"bool":                      byType(map[string]string{"JSON": "bq_json_bool({0})"}),
 	"$subscript":                jsonSubscript,
 }
@@ -162,6 +162,18 @@ func jsonSubscript(c *call) string {
 	return c.bad()
 }
 
+func jsonFloat(c *call) string {
+	if mode, ok := "round", true; len(c.args) > 1 {
+		if mode, ok = c.constText(); !ok || mode != "round" {
+			return c.bad()
+		}
+	}
+	if c.types[0].Name != "JSON" {
+		return c.bad()
+	}
+	return "bq_json_float64(" + c.args[0] + ")"
+}
+
 func stringOf(c *call) string {
 	switch c.types[0].Name {
 	case "JSON":
@@ -237,7 +249,7 @@ func (c *call) jsonStruct(typ *analyze.Type, text string, depth int) string {
 	parts := make([]string, len(names))
 	for i, f := range typ.Fields {
 		field := c.jsonText(f.Type, "struct_extract("+v+", "+quoteText(names[i])+")", depth+1)
-		parts[i] = quoteText(strconv.Quote(f.Name)+":") + " || " + field
+		parts[i] = quoteText(jsonQuote(f.Name)+":") + " || " + field
 	}
 	body := "'{' || " + strings.Join(parts, " || ',' || ") + " || '}'"
 	return "list_transform([" + text + "], lambda " + v + ": CASE WHEN " + v + " IS NULL THEN 'null' ELSE " + body + " END)[1]"

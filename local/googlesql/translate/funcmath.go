@@ -22,7 +22,7 @@ var mathRules = map[string]rule{
 	"exp":           floats("bq_finite(exp({0}), {0})"),
 	"ln":            floats("ln({0})"),
 	"log10":         floats("log10({0})"),
-	"log":           floats("ln({0})"),
+	"log":           logarithm,
 	"pow":           floats("bq_pow({0}, {1})"),
 	"power":         floats("bq_pow({0}, {1})"),
 	"is_nan":        floats("isnan({0})"),
@@ -46,6 +46,17 @@ func numbers(text, mode string) rule {
 		}
 		return out
 	}
+}
+
+// logarithm is LOG, to a base when one is given.
+func logarithm(c *call) string {
+	if c.types[0].Name != "FLOAT64" {
+		return c.bad()
+	}
+	if len(c.args) == 1 {
+		return "ln(" + c.args[0] + ")"
+	}
+	return "bq_log(" + c.args[0] + ", " + c.args[1] + ")"
 }
 
 func safeArithmetic(r rule) rule {

@@ -45,7 +45,7 @@ func split(c *call) string {
 	if len(c.args) > 1 {
 		delimiter = c.args[1]
 	}
-	return "string_split(" + c.args[0] + ", " + delimiter + ")"
+	return "bq_split(" + c.args[0] + ", " + delimiter + ")"
 }
 
 func padded(name string) rule {

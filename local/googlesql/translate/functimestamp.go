@@ -25,11 +25,11 @@ var timestampRules = map[string]rule{
 	"datetime_sub":      shiftDatetime("-"),
 	"datetime_diff":     datetimeDiff,
 	"datetime_trunc":    datetimeTrunc,
-	"current_datetime":  byArgs(map[int]string{0: "(now() AT TIME ZONE 'UTC')", 1: "(now() AT TIME ZONE {0})"}),
+	"current_datetime":  func(c *call) string { return c.zone(0).local("now()") },
 	"format_datetime":   template("bq_udf_format_time({0}, epoch_us({1}), 'UTC', 'DATETIME')"),
 	"parse_datetime":    template("make_timestamp(bq_udf_parse_time({0}, {1}, 'UTC', 'DATETIME'))"),
 	"time":              timeOf,
-	"current_time":      byArgs(map[int]string{0: "CAST((now() AT TIME ZONE 'UTC') AS TIME)", 1: "CAST((now() AT TIME ZONE {0}) AS TIME)"}),
+	"current_time":      func(c *call) string { return "CAST(" + c.zone(0).local("now()") + " AS TIME)" },
 	"format_time":       template("bq_udf_format_time({0}, epoch_us(DATE '1970-01-01' + {1}), 'UTC', 'TIME')"),
 	"parse_time":        template("CAST(make_timestamp(bq_udf_parse_time({0}, {1}, 'UTC', 'TIME')) AS TIME)"),
 }
@@ -112,15 +112,19 @@ func timestampTrunc(c *call) string {
 	if n := micros[part]; n > 0 && n < micros["HOUR"] {
 		return fmt.Sprintf("bq_timestamp_of_us(bq_floor_div(epoch_us(%s), %d) * CAST('%d' AS BIGINT))", c.args[0], n, n)
 	}
-	return "(" + c.truncTime("("+c.args[0]+" AT TIME ZONE "+zone+")", part) + " AT TIME ZONE " + zone + ")"
+	return zone.instant(c.truncTime(zone.local(c.args[0]), part))
 }
 
 func timestampOf(c *call) string {
 	switch c.types[0].Name {
 	case "STRING":
-		return "bq_timestamp_of_us(bq_udf_text_to_timestamp(" + c.args[0] + ", " + c.zone(1) + "))"
+		zone := "'UTC'"
+		if len(c.args) > 1 {
+			zone = c.args[1]
+		}
+		return "bq_timestamp_of_us(bq_udf_text_to_timestamp(" + c.args[0] + ", " + zone + "))"
 	case "DATE", "DATETIME":
-		return "(CAST(" + c.args[0] + " AS TIMESTAMP) AT TIME ZONE " + c.zone(1) + ")"
+		return c.zone(1).instant("CAST(" + c.args[0] + " AS TIMESTAMP)")
 	case "TIMESTAMP":
 		return c.args[0]
 	}
@@ -134,7 +138,7 @@ func datetimeOf(c *call) string {
 	case c.types[0].Name == "DATE" && len(c.args) == 2 && c.types[1].Name == "TIME":
 		return "(" + c.args[0] + " + " + c.args[1] + ")"
 	case c.types[0].Name == "TIMESTAMP":
-		return "(" + c.args[0] + " AT TIME ZONE " + c.zone(1) + ")"
+		return c.zone(1).local(c.args[0])
 	case c.types[0].Name == "DATE" || c.types[0].Name == "DATETIME":
 		return "CAST(" + c.args[0] + " AS TIMESTAMP)"
 	case c.types[0].Name == "STRING":
@@ -148,7 +152,7 @@ func timeOf(c *call) string {
 	case c.types[0].Name == "INT64" && len(c.args) == 3:
 		return "bq_make_time(" + strings.Join(c.args, ", ") + ")"
 	case c.types[0].Name == "TIMESTAMP":
-		return "CAST((" + c.args[0] + " AT TIME ZONE " + c.zone(1) + ") AS TIME)"
+		return "CAST(" + c.zone(1).local(c.args[0]) + " AS TIME)"
 	case c.types[0].Name == "DATETIME":
 		return "CAST(" + c.args[0] + " AS TIME)"
 	}

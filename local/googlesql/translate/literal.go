@@ -15,6 +15,9 @@ import (
 func (t *translator) literal(v *googlesql.Value) string {
 	typ := t.typeOf(get(v.Type()))
 	if typ == enumType {
+		if get(v.IsNull()) {
+			fail(&UnsupportedError{Construct: "NULL for a part or mode"})
+		}
 		return quoteText(get(v.EnumDisplayName()))
 	}
 	if get(v.IsNull()) {

@@ -56,7 +56,9 @@ CREATE OR REPLACE MACRO bq_fdiv_let(x, y) AS list_transform([{'a': x, 'b': y}], 
 CREATE OR REPLACE MACRO bq_safe_fdiv_let(x, y) AS list_transform([{'a': x, 'b': y}], lambda s: bq_safe_fdiv(s.a, s.b))[1];
 CREATE OR REPLACE MACRO bq_finite(r, a) AS CASE WHEN isfinite(r) OR NOT isfinite(a) THEN r WHEN a IS NULL THEN NULL ELSE bq_raise('Floating point overflow') END;
 CREATE OR REPLACE MACRO bq_pow(a, b) AS CASE WHEN a < 0 AND isfinite(b) AND b <> trunc(b) OR a = 0 AND b < 0 THEN bq_raise('Floating point error in function: POW') ELSE bq_fcheck(pow(a, b), a, b) END;
+CREATE OR REPLACE MACRO bq_log(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN isnan(a) OR isnan(b) OR isinf(b) OR a = CAST('-inf' AS DOUBLE) THEN CAST('nan' AS DOUBLE) WHEN a <= 0 OR b <= 0 OR b = 1 THEN bq_raise('Floating point error in function: LOG') ELSE ln(a) / ln(b) END;
 CREATE OR REPLACE MACRO bq_sqrt(a) AS CASE WHEN a < 0 THEN bq_raise('Argument to SQRT cannot be negative') ELSE sqrt(a) END;
+CREATE OR REPLACE MACRO bq_float_total(total, any_infinite) AS CASE WHEN isinf(total) AND NOT coalesce(any_infinite, FALSE) THEN bq_raise('double overflow') ELSE total END;
 CREATE OR REPLACE MACRO bq_num_mul(a, b) AS CASE WHEN abs(a) < 1000000000 AND abs(b) < 1000000000 THEN CAST(a * b AS DECIMAL(38,9)) ELSE bq_udf_num_mul(a, b) END;
 CREATE OR REPLACE MACRO bq_num_mul_let(x, y) AS list_transform([{'a': x, 'b': y}], lambda s: bq_num_mul(s.a, s.b))[1];
 CREATE OR REPLACE MACRO bq_num_avg(total, n) AS CASE WHEN n = 0 THEN NULL ELSE bq_udf_num_div(total, CAST(n AS DECIMAL(38,9))) END;
@@ -73,9 +75,10 @@ CREATE OR REPLACE MACRO bq_substr2(s, p) AS substring(s, bq_start(s, p));
 CREATE OR REPLACE MACRO bq_substr3(s, p, n) AS CASE WHEN n < 0 THEN bq_raise('Third argument in SUBSTR() cannot be negative') ELSE substring(s, bq_start(s, p), n) END;
 CREATE OR REPLACE MACRO bq_left(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in LEFT() cannot be negative') ELSE left(s, n) END;
 CREATE OR REPLACE MACRO bq_right(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in RIGHT() cannot be negative') ELSE right(s, n) END;
-CREATE OR REPLACE MACRO bq_repeat(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in REPEAT() cannot be negative') ELSE repeat(s, n) END;
-CREATE OR REPLACE MACRO bq_lpad(s, n, p) AS CASE WHEN n < 0 THEN bq_raise('Second argument (output size) for LPAD cannot be negative') WHEN p = '' THEN bq_raise('Third argument (pad pattern) for LPAD cannot be empty') ELSE lpad(s, CAST(n AS INTEGER), p) END;
-CREATE OR REPLACE MACRO bq_rpad(s, n, p) AS CASE WHEN n < 0 THEN bq_raise('Second argument (output size) for RPAD cannot be negative') WHEN p = '' THEN bq_raise('Third argument (pad pattern) for RPAD cannot be empty') ELSE rpad(s, CAST(n AS INTEGER), p) END;
+CREATE OR REPLACE MACRO bq_split(s, d) AS CASE WHEN s IS NULL OR d IS NULL THEN NULL ELSE string_split(s, d) END;
+CREATE OR REPLACE MACRO bq_repeat(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in REPEAT() cannot be negative') WHEN strlen(s) > 1048576 // greatest(n, 1) THEN bq_raise('Output of REPEAT exceeds max allowed output size of 1MB') ELSE repeat(s, n) END;
+CREATE OR REPLACE MACRO bq_lpad(s, n, p) AS CASE WHEN n < 0 THEN bq_raise('Second argument (output size) for LPAD cannot be negative') WHEN p = '' THEN bq_raise('Third argument (pad pattern) for LPAD cannot be empty') WHEN n > 1048576 THEN bq_raise('Output of LPAD/RPAD exceeds max allowed output size of 1MB') ELSE lpad(s, CAST(n AS INTEGER), p) END;
+CREATE OR REPLACE MACRO bq_rpad(s, n, p) AS CASE WHEN n < 0 THEN bq_raise('Second argument (output size) for RPAD cannot be negative') WHEN p = '' THEN bq_raise('Third argument (pad pattern) for RPAD cannot be empty') WHEN n > 1048576 THEN bq_raise('Output of LPAD/RPAD exceeds max allowed output size of 1MB') ELSE rpad(s, CAST(n AS INTEGER), p) END;
 CREATE OR REPLACE MACRO bq_regexp_replace(s, r, p) AS regexp_replace(s, r, p, 'g');
 CREATE OR REPLACE MACRO bq_from_hex(s) AS unhex(CASE WHEN length(s) % 2 = 1 THEN '0' || s ELSE s END);
 
@@ -85,6 +88,7 @@ CREATE OR REPLACE MACRO bq_at_ordinal(a, i) AS CASE WHEN a IS NULL OR i IS NULL 
 CREATE OR REPLACE MACRO bq_safe_at(a, i) AS CASE WHEN i >= 1 THEN a[i] END;
 CREATE OR REPLACE MACRO bq_in_array(x, a) AS CASE WHEN a IS NULL OR len(a) = 0 THEN FALSE WHEN x IS NULL THEN NULL WHEN list_contains(a, x) THEN TRUE WHEN list_aggregate(a, 'count') < len(a) THEN NULL ELSE FALSE END;
 CREATE OR REPLACE MACRO bq_array_to_string(a, d) AS CASE WHEN a IS NULL OR d IS NULL THEN NULL ELSE coalesce(array_to_string(list_filter(a, lambda e: e IS NOT NULL), d), '') END;
+CREATE OR REPLACE MACRO bq_string_agg(l, d) AS CASE WHEN len(l) > 0 AND d IS NOT NULL THEN array_to_string(l, d) END;
 CREATE OR REPLACE MACRO bq_generate_array(a, b, s) AS CASE WHEN a IS NULL OR b IS NULL OR s IS NULL THEN NULL WHEN s = 0 THEN bq_raise('Sequence step cannot be 0.') ELSE generate_series(a, b, s) END;
 CREATE OR REPLACE MACRO bq_date_array(a, b, s) AS CASE WHEN a IS NULL OR b IS NULL OR s IS NULL THEN NULL WHEN s = 0 THEN bq_raise('Sequence step cannot be 0.') ELSE list_transform(generate_series(CAST(0 AS BIGINT), date_diff('day', a, b), s), lambda i: a + CAST(i AS INTEGER)) END;
 CREATE OR REPLACE MACRO bq_month_array(a, b, s) AS CASE WHEN a IS NULL OR b IS NULL OR s IS NULL THEN NULL WHEN s = 0 THEN bq_raise('Sequence step cannot be 0.') ELSE list_filter(list_transform(generate_series(CAST(0 AS BIGINT), date_diff('month', a, b), s), lambda i: CAST(a + to_months(CAST(i AS INTEGER)) AS DATE)), lambda d: CASE WHEN s > 0 THEN d <= b ELSE d >= b END) END;

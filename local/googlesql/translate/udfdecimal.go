@@ -41,6 +41,19 @@ func divRound(num, den *big.Int) *big.Int {
 	return q
 }
 
+// errTooFine refuses what a BIGNUMERIC of the service would hold.
+var errTooFine = errors.New("BIGNUMERIC with more than 18 digits after the point is not supported by the local server")
+
+// ratio makes a value of num/den units. NUMERIC rounds half away from zero;
+// BIGNUMERIC, which has 38 digits after the point in the service, refuses what
+// does not fit its 18.
+func ratio(num, den *big.Int, scale int, name string) (any, error) {
+	if scale == scaleBignumeric && new(big.Int).Rem(num, den).Sign() != 0 {
+		return nil, errTooFine
+	}
+	return decimal(divRound(num, den), uint8(scale), name)
+}
+
 func decimalFunctions() map[string]goFunction {
 	num, bignum := decimalInfo(scaleNumeric), decimalInfo(scaleBignumeric)
 	text, integer, double := info(duckdb.TYPE_VARCHAR), info(duckdb.TYPE_BIGINT), info(duckdb.TYPE_DOUBLE)
@@ -66,7 +79,7 @@ func decimalFunctions() map[string]goFunction {
 func multiplyDecimal(scale int, name string) func(a, b duckdb.Decimal) (any, error) {
 	unit := pow10(scale)
 	return func(a, b duckdb.Decimal) (any, error) {
-		return decimal(divRound(new(big.Int).Mul(a.Value, b.Value), unit), uint8(scale), name)
+		return ratio(new(big.Int).Mul(a.Value, b.Value), unit, scale, name)
 	}
 }
 
@@ -76,7 +89,7 @@ func divideDecimal(scale int, name string) func(a, b duckdb.Decimal) (any, error
 		if b.Value.Sign() == 0 {
 			return nil, fmt.Errorf("division by zero: %s / %s", decimalText(a), decimalText(b))
 		}
-		return decimal(divRound(new(big.Int).Mul(a.Value, unit), b.Value), uint8(scale), name)
+		return ratio(new(big.Int).Mul(a.Value, unit), b.Value, scale, name)
 	}
 }
 
@@ -155,7 +168,10 @@ func floatToDecimal(scale int, name string) func(x float64) (any, error) {
 		if r == nil {
 			return nil, fmt.Errorf("Illegal conversion of non-finite floating point number to %s: %s", strings.ToLower(name), floatText(x))
 		}
-		v, err := decimal(divRound(new(big.Int).Mul(r.Num(), unit), r.Denom()), uint8(scale), strings.ToLower(name))
+		v, err := ratio(new(big.Int).Mul(r.Num(), unit), r.Denom(), scale, strings.ToLower(name))
+		if errors.Is(err, errTooFine) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s out of range: %s", strings.ToLower(name), floatText(x))
 		}
@@ -184,7 +200,10 @@ func textToDecimal(scale int, name string) func(s string) (any, error) {
 		if !ok {
 			return nil, bad
 		}
-		v, err := decimal(divRound(new(big.Int).Mul(r.Num(), pow10(scale)), r.Denom()), uint8(scale), name)
+		v, err := ratio(new(big.Int).Mul(r.Num(), pow10(scale)), r.Denom(), scale, name)
+		if errors.Is(err, errTooFine) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, bad
 		}

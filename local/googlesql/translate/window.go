@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-googlesql"
+
+	"github.com/cloudact/convergence/local/googlesql/analyze"
 )
 
 func (t *translator) analyticScan(n *googlesql.ResolvedAnalyticScan) *rel {
@@ -64,12 +66,27 @@ func numbering(name string) func(a *aggCall) string {
 
 func navigation(name string) func(a *aggCall) string {
 	return func(a *aggCall) string {
+		if len(a.args) == 3 && !constant(a.nodes[2]) {
+			fail(&analyze.Error{Message: "The third argument (the default expression) to " + strings.ToUpper(name) + " must be constant"})
+		}
 		text := strings.Join(a.args, ", ")
 		if a.ignoreNulls {
 			text += " IGNORE NULLS"
 		}
 		return name + "(" + text + ") OVER " + a.over
 	}
+}
+
+// constant reports whether an expression is a literal or parameter, perhaps
+// cast.
+func constant(node googlesql.ResolvedExprNode) bool {
+	switch n := node.(type) {
+	case *googlesql.ResolvedLiteral, *googlesql.ResolvedParameter:
+		return true
+	case *googlesql.ResolvedCast:
+		return constant(get(n.Expr()))
+	}
+	return false
 }
 
 func percentile(name string) func(a *aggCall) string {
