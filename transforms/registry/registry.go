@@ -78,8 +78,9 @@ type Step[C any] struct {
 	Shards   int       // how many ways a source is split; 1 on one machine
 
 	// Starts holds a row.Position per partition that an earlier attempt has begun, of the
-	// page that comes next; the furthest counts, and Last means that none does. Not valid:
-	// every partition starts at its beginning.
+	// page that comes next; the furthest counts, and Last means that none does. One without
+	// a partition is about all of the unit. Not valid: every partition starts at its
+	// beginning.
 	Starts beam.PCollection
 }
 

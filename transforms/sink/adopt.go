@@ -38,13 +38,17 @@ func Adopt(s beam.Scope, o Options) (beam.PCollection, error) {
 
 // Starts turns the output of Adopt into row.Positions, one per adopted chunk: the page
 // after it. The one furthest into a partition is where the partition goes on; it is Last
-// if nothing of the partition is left to fetch.
+// if nothing of the partition is left to fetch. A Last one without a partition is about
+// a unit of which nothing is left.
 func Starts(s beam.Scope, adopted beam.PCollection) beam.PCollection {
 	return beam.ParDo(s.Scope("Starts"), startOf, adopted)
 }
 
 func startOf(r ChunkRef, emit func(row.Position)) {
-	if r.Adopted {
+	switch {
+	case r.Landed != "":
+		emit(row.Position{Unit: r.Unit, Last: true})
+	case r.Adopted:
 		emit(row.Position{Unit: r.Unit, Partition: r.Partition, Pass: r.Pass, Index: r.Index + r.Pages, First: r.Next, Last: r.Last})
 	}
 }
@@ -78,12 +82,12 @@ func (f *adoptFn) ProcessElement(ctx context.Context, _ []byte, emit func(ChunkR
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			staged, err := stagedChunks(ctx, f.client, f.Options, u)
+			refs, err := f.unit(ctx, u)
 			if err != nil {
 				slog.WarnContext(ctx, "the stage cannot be read, its unit starts over", "step", f.Options.Step, "stage", stageName(u), "error", err)
 				return
 			}
-			found[i] = adopt(staged)
+			found[i] = refs
 		})
 	}
 	wg.Wait()
@@ -93,6 +97,20 @@ func (f *adoptFn) ProcessElement(ctx context.Context, _ []byte, emit func(ChunkR
 		}
 	}
 	return nil
+}
+
+func (f *adoptFn) unit(ctx context.Context, u row.Unit) ([]ChunkRef, error) {
+	if f.Options.landsOnce() {
+		before, err := landedBefore(ctx, f.client, f.Options, u)
+		if err != nil {
+			return nil, fmt.Errorf("look for an earlier publish: %w", err)
+		}
+		if before != nil {
+			return []ChunkRef{{Unit: u.ID, Landed: before.String()}}, nil
+		}
+	}
+	staged, err := stagedChunks(ctx, f.client, f.Options, u)
+	return adopt(staged), err
 }
 
 // adopt marks the chunks of the longest chain of each partition, and all others.

@@ -23,5 +23,6 @@ type ChunkRef struct {
 	Start     int64        `json:"start,omitempty"`   // when its first page arrived, microseconds since the epoch
 	Adopted   bool         `json:"adopted,omitempty"` // an earlier attempt staged it, in a chain that this one goes on with
 	Spare     bool         `json:"spare,omitempty"`   // an earlier attempt staged it, but nothing leads to it: never published
+	Landed    string       `json:"landed,omitempty"`  // set: no chunk, but what had published the unit before
 	Failure   *row.Failure `json:"failure,omitempty"`
 }

@@ -31,6 +31,13 @@ const dataset = "acme_test"
 func TestMain(m *testing.M) {
 	flag.Parse()
 	beam.Init()
+	if *childJob != "" {
+		if err := runChild(*childJob); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	for _, end := range shared.ends {
 		end()
@@ -287,4 +294,11 @@ func peek(t *testing.T, r *http.Request) string {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return string(body)
+}
+
+func configLabels(c bigquery.JobConfig) map[string]string {
+	if q, ok := c.(*bigquery.QueryConfig); ok {
+		return q.Labels
+	}
+	return nil
 }

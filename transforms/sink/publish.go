@@ -202,6 +202,12 @@ func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.
 			return r.Failure
 		}
 	}
+	for _, r := range refs {
+		if r.Landed != "" {
+			p.landed(u, r.Landed)
+			return nil
+		}
+	}
 	chains := chooseChains(refs)
 	if len(refs) == 0 || len(chains.broken) > 0 {
 		return &row.Failure{Code: CodeIncompleteChain, Message: fmt.Sprintf("the pages of %d partitions do not reach their end: %s", len(chains.broken), strings.Join(chains.broken, ", "))}
@@ -223,6 +229,15 @@ func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.
 }
 
 func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkRef, sum ChunkRef) error {
+	before, err := fenceOff(ctx, p.client, p.options, u)
+	if err != nil {
+		return err
+	}
+	if before != nil && p.options.landsOnce() {
+		p.landed(u, before.String())
+		p.result.Existing += sum.RowsOut
+		return nil
+	}
 	if sum.Rejected > 0 {
 		if err := p.bury(ctx, u, chosen); err != nil {
 			return err
@@ -258,6 +273,14 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 		return fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
 	}
 	return p.count(ctx, d, s, counting{staged: sum.RowsOut, content: contentHash(chosen), keys: unit.keys, mode: m})
+}
+
+// landed says that the rows of a unit are in the table already.
+func (p *publisher) landed(u row.Unit, by string) {
+	if p.result.Code == "" {
+		p.result.Code = CodeAlreadyLanded
+	}
+	p.warn(fmt.Sprintf("slice %s to %s (exclusive) already landed by %s: append without key_fields adds a slice once", u.Start, u.End, by))
 }
 
 // bury puts the rejected rows of the chosen chains into the dead-letter table.
@@ -318,6 +341,9 @@ func runQuery(ctx context.Context, c *bigquery.Client, o Options, j queryJob) (d
 			q.JobIDConfig = id
 			q.Parameters = j.params
 			q.Labels = map[string]string{labelContent: j.content}
+			if labelPattern.MatchString(o.RunID) {
+				q.Labels[labelRun] = o.RunID
+			}
 			if j.to != nil {
 				q.Dst, q.WriteDisposition, q.CreateDisposition = j.to, j.disposition, bigquery.CreateNever
 			}

@@ -27,6 +27,9 @@ const (
 	CodeSuperseded       = "SUPERSEDED"
 	CodeStageMissing     = "STAGE_MISSING"
 	CodeTimeout          = "TIMEOUT"
+
+	// CodeAlreadyLanded is that of a completed step of which a slice was left as it is.
+	CodeAlreadyLanded = "ALREADY_LANDED"
 )
 
 // Codes of rows that this package rejects.

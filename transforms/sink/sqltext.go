@@ -28,6 +28,7 @@ const (
 	sqlKeys         = "keys.sql"
 	sqlChunks       = "chunks.sql"
 	sqlReread       = "reread.sql"
+	sqlFence        = "fence.sql"
 	sqlReplaceRange = "replace_range.sql"
 	sqlDeadLetters  = "dead_letters.sql"
 	sqlFill         = "fill.sql"

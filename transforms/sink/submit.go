@@ -18,6 +18,7 @@ const (
 	patientTries   = 30 // retries without a deadline: several minutes of backoff
 	labelFence     = "fence"
 	labelContent   = "content"
+	labelRun       = "run"
 )
 
 // errSuperseded says that a newer generation has fenced this one off.

@@ -126,7 +126,8 @@ type job struct {
 func remaining(partitions []partition, starts map[string]row.Position) []job {
 	var out []job
 	for _, p := range partitions {
-		if from := starts[constantsKey(p.Unit, p.Name)]; !from.Last {
+		from := starts[constantsKey(p.Unit, p.Name)]
+		if !from.Last && !starts[constantsKey(p.Unit, "")].Last {
 			out = append(out, job{p, from})
 		}
 	}

@@ -86,6 +86,7 @@ func TestAPartitionGoesOnWhereItWasStaged(t *testing.T) {
 		row.Position{Unit: "u", Partition: "begun", Index: 1, First: "1"},
 		row.Position{Unit: "u", Partition: "whole", Index: 5, Last: true},
 		row.Position{Unit: "other", Partition: "fresh", Index: 4, First: "4"},
+		row.Position{Unit: "other", Last: true},
 	), "begun", "whole", "fresh")
 	if diff := cmp.Diff([]string{"/begun?3", "/begun?4", "/fresh?", "/fresh?1", "/fresh?2", "/fresh?3", "/fresh?4"}, provider.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
@@ -93,6 +94,13 @@ func TestAPartitionGoesOnWhereItWasStaged(t *testing.T) {
 	first, last := pages[0], pages[1]
 	if first.Index != 3 || first.First != "3" || first.Next != "4" || first.Pass != "" || last.Index != 4 || !last.Last {
 		t.Errorf("resumed pages are %+v and %+v", first.Position, last.Position)
+	}
+}
+
+func TestAUnitThatIsDoneIsNotRequested(t *testing.T) {
+	provider := &fivePages{}
+	if pages := provider.fetch(t, from(row.Position{Unit: "u", Last: true}), "a", "b"); len(pages)+len(provider.asked) != 0 {
+		t.Errorf("%d pages came, %v was asked", len(pages), provider.asked)
 	}
 }
 
