@@ -1,5 +1,12 @@
 package translate
 
+import (
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-googlesql"
+)
+
 // aggregates is every aggregate function that is supported, under the name the
 // resolver gives it; most serve as window functions too.
 var aggregates = map[string]func(a *aggCall) string{
@@ -20,6 +27,7 @@ var aggregates = map[string]func(a *aggCall) string{
 	"bit_or":                bits("bit_or"),
 	"bit_xor":               bits("bit_xor"),
 	"approx_count_distinct": approxCountDistinct,
+	"approx_quantiles":      approxQuantiles,
 	"stddev":                statistics("stddev_samp"),
 	"stddev_samp":           statistics("stddev_samp"),
 	"stddev_pop":            statistics("stddev_pop"),
@@ -119,6 +127,24 @@ func approxCountDistinct(a *aggCall) string {
 	a.comparable()
 	a.distinct = true
 	return a.plain("count", a.args[0])
+}
+
+// approxQuantiles takes values of the rows, which is a legal approximation.
+func approxQuantiles(a *aggCall) string {
+	a.comparable()
+	lit, ok := a.nodes[1].(*googlesql.ResolvedLiteral)
+	if !ok || a.types[0].Name == "FLOAT64" && a.over != "" {
+		return a.bad()
+	}
+	n := get(get(lit.Value()).Int64Value())
+	if n < 1 || n > 1000 || get(a.node.(aggNode).NullHandlingModifier()) == googlesql.ResolvedNonScalarFunctionCallBaseEnums_NullHandlingModifierRespectNulls {
+		return a.bad()
+	}
+	parts := make([]string, n+1)
+	for i := range parts {
+		parts[i] = fmt.Sprintf("CAST(%d AS DOUBLE) / %d", i, n)
+	}
+	return a.plain("quantile_disc", a.args[0], "["+strings.Join(parts, ", ")+"]")
 }
 
 func statistics(name string) func(a *aggCall) string {

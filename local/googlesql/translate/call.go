@@ -56,11 +56,31 @@ func (c *call) safely(f rule) string {
 		fields = append(fields, "'"+name+"': "+c.args[i])
 		inner.args[i] = "v." + name
 	}
-	text := "TRY(" + f(&inner) + ")"
+	body := f(&inner)
+	c.mustTry(body)
+	text := "TRY(" + body + ")"
 	if len(fields) == 0 {
 		return text
 	}
 	return "list_transform([{" + strings.Join(fields, ", ") + "}], lambda v: " + text + ")[1]"
+}
+
+// mustTry refuses what DuckDB's TRY does not take.
+func (c *call) mustTry(text string) {
+	if strings.Contains(text, "(SELECT ") {
+		c.t.unsupported(c.node, "a subquery inside SAFE, IFERROR and their kin")
+	}
+}
+
+// trying is a template that puts its first argument into TRY.
+func trying(text string) rule {
+	return func(c *call) string {
+		// DuckDB would compute a text that stands twice once, outside TRY.
+		for _, a := range c.args {
+			c.mustTry(a)
+		}
+		return template(text)(c)
+	}
 }
 
 func (t *translator) newCall(n googlesql.ResolvedNode, f *googlesql.Function, args []googlesql.ResolvedExprNode, result *analyze.Type) *call {

@@ -74,6 +74,13 @@ var queryCases = map[string][2]string{
 	"sums of infinite floats":          {"SELECT SUM(x), AVG(x) OVER () FROM UNNEST([CAST('inf' AS FLOAT64), 1]) x GROUP BY x ORDER BY 1", "1,+Inf; +Inf,+Inf"},
 	"limits of aggregates":             {"SELECT STRING_AGG(service LIMIT 0), ARRAY_AGG(id ORDER BY id LIMIT 0) IS NULL, STRING_AGG(service ORDER BY id LIMIT 1), ANY_VALUE(id HAVING MIN weight), ANY_VALUE(id HAVING MAX amount) FROM cost", "NULL,true,compute,NULL,3"},
 	"time zones as offsets":            {"SELECT EXTRACT(MINUTE FROM TIMESTAMP '2025-01-01 00:00:00+00' AT TIME ZONE '-04:30'), TIMESTAMP_TRUNC(TIMESTAMP '2025-01-01 12:00:00+00', DAY, '+05:30'), DATETIME(TIMESTAMP '2025-01-01 00:00:00+00', '+01'), TIMESTAMP(DATETIME '2025-01-01 00:00:00', '-04:30')", "30,2024-12-31 18:30:00,2025-01-01 01:00:00,2025-01-01 04:30:00"},
+	"recursion":                        {"WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 4) SELECT SUM(n), COUNT(*) FROM t", "10,4"},
+	"recursion without duplicates":     {"WITH RECURSIVE t AS (SELECT 0 AS a UNION DISTINCT SELECT MOD(a + 1, 3) FROM t) SELECT a FROM t ORDER BY a", "0; 1; 2"},
+	"errors as values":                 {"SELECT IFERROR(DIV(1, id - 1), -1), IFERROR(service, 'x'), ISERROR(CAST(service AS INT64)), NULLIFERROR(DIV(id, 0)), ISERROR(NULL) FROM cost WHERE id = 1", "-1,compute,true,NULL,false"},
+	"times of day wrap around":         {"SELECT TIME_ADD(TIME '23:30:00', INTERVAL 45 MINUTE), TIME_SUB(TIME '00:00:01', INTERVAL 2 SECOND), TIME_DIFF(TIME '02:59:00', TIME '01:30:00', HOUR), TIME_TRUNC(TIME '12:34:56', HOUR)", "0001-01-01 00:15:00,0001-01-01 23:59:59,1,0001-01-01 12:00:00"},
+	"range buckets and quantiles":      {"SELECT RANGE_BUCKET(20, [0, 10, 20, 30]), RANGE_BUCKET(-1, [0]), APPROX_QUANTILES(id, 2) FROM cost", "3,0,[1,2,4]"},
+	"code points":                      {"SELECT ASCII('A'), TO_CODE_POINTS('aé'), INSTR('hello', 'l'), BIT_COUNT(7)", "65,[97,233],3,3"},
+	"trigonometry":                     {"SELECT ROUND(SIN(1), 6), ROUND(COT(1), 6), CBRT(8), ROUND(ATAN2(1, 2), 6)", "0.841471,0.642093,2,0.463648"},
 	"strings without a from clause":    {"SELECT 'it\\'s' || \"a\\nb\"", "it'sa\nb"},
 }
 

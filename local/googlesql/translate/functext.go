@@ -110,6 +110,15 @@ func arrayToString(c *call) string {
 	return "bq_array_to_string(" + list + ", " + c.args[1] + ")"
 }
 
+// rangeBucket is the number of bounds that are not above a value.
+func rangeBucket(c *call) string {
+	switch c.types[0].Name {
+	case "INT64", "NUMERIC", "BIGNUMERIC", "DATE", "DATETIME", "TIMESTAMP", "STRING":
+		return "bq_range_bucket(" + c.args[0] + ", " + c.args[1] + ")"
+	}
+	return c.bad()
+}
+
 func generateArray(c *call) string {
 	if c.result.Elem.Name != "INT64" {
 		return c.bad()

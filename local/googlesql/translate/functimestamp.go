@@ -166,3 +166,32 @@ func generateTimestampArray(c *call) string {
 	}
 	return fmt.Sprintf("bq_timestamp_array(%s, %s, CAST('%d' AS BIGINT) * %s)", c.args[0], c.args[1], micros[part], c.args[2])
 }
+
+func shiftTime(sign string) rule {
+	return func(c *call) string {
+		part := c.enum(2)
+		if c.types[0].Name != "TIME" || micros[part] == 0 || micros[part] > micros["HOUR"] {
+			return c.badPart(part)
+		}
+		return fmt.Sprintf("bq_time_of_us(%s + CAST('%d' AS BIGINT) * %s%s)", microsOfTime(c.args[0]), micros[part], sign, c.args[1])
+	}
+}
+
+// timeDiff counts boundaries, as the difference of other types does.
+func timeDiff(c *call) string {
+	part := c.enum(2)
+	n := micros[part]
+	if n == 0 || n > micros["HOUR"] {
+		return c.badPart(part)
+	}
+	return fmt.Sprintf("(%s // %d - %s // %d)", microsOfTime(c.args[0]), n, microsOfTime(c.args[1]), n)
+}
+
+func timeTrunc(c *call) string {
+	part := c.enum(1)
+	n := micros[part]
+	if c.types[0].Name != "TIME" || n == 0 || n > micros["HOUR"] {
+		return c.badPart(part)
+	}
+	return fmt.Sprintf("bq_time_of_us(%s // %d * %d)", microsOfTime(c.args[0]), n, n)
+}

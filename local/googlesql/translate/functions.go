@@ -7,7 +7,7 @@ var functions = map[string]rule{}
 func init() {
 	for _, group := range []map[string]rule{
 		operatorRules, conditionalRules, mathRules, textRules, jsonRules,
-		arrayRules, dateRules, timestampRules, hashRules,
+		arrayRules, dateRules, timestampRules, hashRules, trigRules, timeOfDayRules,
 	} {
 		for name, r := range group {
 			if _, twice := functions[name]; twice {
@@ -26,7 +26,10 @@ var conditionalRules = map[string]rule{
 	"nullif":           comparing(template("nullif({0}, {1})")),
 	"$case_no_value":   caseNoValue,
 	"$case_with_value": comparing(caseWithValue),
-	"error":            template("error({0})"),
+	"error":            template("bq_raise(coalesce({0}, 'NULL'))"),
+	"iferror":          trying("list_transform([TRY({'v': {0}})], lambda iferror: CASE WHEN iferror IS NULL THEN {1} ELSE iferror.v END)[1]"),
+	"iserror":          trying("(TRY({'v': {0}}) IS NULL)"),
+	"nulliferror":      trying("TRY({0})"),
 	"generate_uuid":    template("CAST(uuid() AS VARCHAR)"),
 	"rand":             template("random()"),
 }
@@ -51,6 +54,7 @@ var arrayRules = map[string]rule{
 	"safe_array_at_offset":     template("bq_safe_at({0}, {1} + 1)"),
 	"safe_array_at_ordinal":    template("bq_safe_at({0}, {1})"),
 	"array_length":             template("len({0})"),
+	"range_bucket":             rangeBucket,
 	"array_reverse":            template("list_reverse({0})"),
 	"array_concat":             arrayConcat,
 	"array_to_string":          arrayToString,
@@ -81,6 +85,9 @@ var textRules = map[string]rule{
 	"rtrim":              trimmed("rtrim"),
 	"starts_with":        textOnly("starts_with({0}, {1})"),
 	"ends_with":          textOnly("ends_with({0}, {1})"),
+	"instr":              byArgs(map[int]string{2: "CAST(strpos({0}, {1}) AS BIGINT)"}),
+	"ascii":              textOnly("bq_ascii({0})"),
+	"to_code_points":     textOnly("bq_code_points({0})"),
 	"strpos":             textOnly("CAST(strpos({0}, {1}) AS BIGINT)"),
 	"split":              split,
 	"reverse":            textOnly("reverse({0})"),

@@ -14,7 +14,9 @@ CREATE OR REPLACE MACRO bq_timestamp_of_us(us) AS CAST(make_timestamp(bq_time_ch
 CREATE OR REPLACE MACRO bq_week(d, k) AS d - CAST((dayofweek(d) - k + 7) % 7 AS INTEGER);
 CREATE OR REPLACE MACRO bq_week_number(d, k) AS CAST((dayofyear(d) + 6 - ((dayofweek(d) - k + 7) % 7)) // 7 AS BIGINT);
 CREATE OR REPLACE MACRO bq_iso_year_start(d) AS bq_week(make_date(isoyear(d), 1, 4), 1);
+CREATE OR REPLACE MACRO bq_time_of_us(us) AS CAST(make_timestamp(((us % 86400000000) + 86400000000) % 86400000000) AS TIME);
 CREATE OR REPLACE MACRO bq_make_date(y, m, d) AS make_date(y, m, d);
+CREATE OR REPLACE MACRO bq_time_of_us(us) AS CAST(make_timestamp(((us % 86400000000) + 86400000000) % 86400000000) AS TIME);
 CREATE OR REPLACE MACRO bq_make_datetime(y, mo, d, h, mi, s) AS make_timestamp(y, mo, d, h, mi, CAST(s AS DOUBLE));
 CREATE OR REPLACE MACRO bq_make_time(h, m, s) AS make_time(h, m, CAST(s AS DOUBLE));
 
@@ -59,6 +61,7 @@ CREATE OR REPLACE MACRO bq_pow(a, b) AS CASE WHEN a < 0 AND isfinite(b) AND b <>
 CREATE OR REPLACE MACRO bq_log(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN isnan(a) OR isnan(b) OR isinf(b) OR a = CAST('-inf' AS DOUBLE) THEN CAST('nan' AS DOUBLE) WHEN a <= 0 OR b <= 0 OR b = 1 THEN bq_raise('Floating point error in function: LOG') ELSE ln(a) / ln(b) END;
 CREATE OR REPLACE MACRO bq_sqrt(a) AS CASE WHEN a < 0 THEN bq_raise('Argument to SQRT cannot be negative') ELSE sqrt(a) END;
 CREATE OR REPLACE MACRO bq_float_total(total, any_infinite) AS CASE WHEN isinf(total) AND NOT coalesce(any_infinite, FALSE) THEN bq_raise('double overflow') ELSE total END;
+CREATE OR REPLACE MACRO bq_reciprocal(r, name) AS CASE WHEN r = 0 THEN bq_raise('Floating point error in function: ' || name) ELSE 1 / r END;
 CREATE OR REPLACE MACRO bq_num_mul(a, b) AS CASE WHEN abs(a) < 1000000000 AND abs(b) < 1000000000 THEN CAST(a * b AS DECIMAL(38,9)) ELSE bq_udf_num_mul(a, b) END;
 CREATE OR REPLACE MACRO bq_num_mul_let(x, y) AS list_transform([{'a': x, 'b': y}], lambda s: bq_num_mul(s.a, s.b))[1];
 CREATE OR REPLACE MACRO bq_num_avg(total, n) AS CASE WHEN n = 0 THEN NULL ELSE bq_udf_num_div(total, CAST(n AS DECIMAL(38,9))) END;
@@ -75,6 +78,8 @@ CREATE OR REPLACE MACRO bq_substr2(s, p) AS substring(s, bq_start(s, p));
 CREATE OR REPLACE MACRO bq_substr3(s, p, n) AS CASE WHEN n < 0 THEN bq_raise('Third argument in SUBSTR() cannot be negative') ELSE substring(s, bq_start(s, p), n) END;
 CREATE OR REPLACE MACRO bq_left(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in LEFT() cannot be negative') ELSE left(s, n) END;
 CREATE OR REPLACE MACRO bq_right(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in RIGHT() cannot be negative') ELSE right(s, n) END;
+CREATE OR REPLACE MACRO bq_ascii(s) AS CASE WHEN s = '' THEN CAST(0 AS BIGINT) WHEN unicode(s) > 127 THEN bq_raise('Non ASCII characters found in ASCII()') ELSE CAST(unicode(s) AS BIGINT) END;
+CREATE OR REPLACE MACRO bq_code_points(s) AS CASE WHEN s IS NULL THEN NULL WHEN s = '' THEN CAST([] AS BIGINT[]) ELSE list_transform(string_split(s, ''), lambda e: CAST(unicode(e) AS BIGINT)) END;
 CREATE OR REPLACE MACRO bq_split(s, d) AS CASE WHEN s IS NULL OR d IS NULL THEN NULL ELSE string_split(s, d) END;
 CREATE OR REPLACE MACRO bq_repeat(s, n) AS CASE WHEN n < 0 THEN bq_raise('Second argument in REPEAT() cannot be negative') WHEN strlen(s) > 1048576 // greatest(n, 1) THEN bq_raise('Output of REPEAT exceeds max allowed output size of 1MB') ELSE repeat(s, n) END;
 CREATE OR REPLACE MACRO bq_lpad(s, n, p) AS CASE WHEN n < 0 THEN bq_raise('Second argument (output size) for LPAD cannot be negative') WHEN p = '' THEN bq_raise('Third argument (pad pattern) for LPAD cannot be empty') WHEN n > 1048576 THEN bq_raise('Output of LPAD/RPAD exceeds max allowed output size of 1MB') ELSE lpad(s, CAST(n AS INTEGER), p) END;
@@ -89,6 +94,7 @@ CREATE OR REPLACE MACRO bq_safe_at(a, i) AS CASE WHEN i >= 1 THEN a[i] END;
 CREATE OR REPLACE MACRO bq_in_array(x, a) AS CASE WHEN a IS NULL OR len(a) = 0 THEN FALSE WHEN x IS NULL THEN NULL WHEN list_contains(a, x) THEN TRUE WHEN list_aggregate(a, 'count') < len(a) THEN NULL ELSE FALSE END;
 CREATE OR REPLACE MACRO bq_array_to_string(a, d) AS CASE WHEN a IS NULL OR d IS NULL THEN NULL ELSE coalesce(array_to_string(list_filter(a, lambda e: e IS NOT NULL), d), '') END;
 CREATE OR REPLACE MACRO bq_string_agg(l, d) AS CASE WHEN len(l) > 0 AND d IS NOT NULL THEN array_to_string(l, d) END;
+CREATE OR REPLACE MACRO bq_range_bucket(x, a) AS CASE WHEN x IS NULL OR a IS NULL THEN NULL WHEN list_aggregate(a, 'count') < len(a) THEN bq_raise('Elements in input array to RANGE_BUCKET cannot be null.') WHEN a <> list_sort(a) THEN bq_raise('Elements in input array to RANGE_BUCKET must be in ascending order.') ELSE CAST(len(list_filter(a, lambda e: e <= x)) AS BIGINT) END;
 CREATE OR REPLACE MACRO bq_generate_array(a, b, s) AS CASE WHEN a IS NULL OR b IS NULL OR s IS NULL THEN NULL WHEN s = 0 THEN bq_raise('Sequence step cannot be 0.') ELSE generate_series(a, b, s) END;
 CREATE OR REPLACE MACRO bq_date_array(a, b, s) AS CASE WHEN a IS NULL OR b IS NULL OR s IS NULL THEN NULL WHEN s = 0 THEN bq_raise('Sequence step cannot be 0.') ELSE list_transform(generate_series(CAST(0 AS BIGINT), date_diff('day', a, b), s), lambda i: a + CAST(i AS INTEGER)) END;
 CREATE OR REPLACE MACRO bq_month_array(a, b, s) AS CASE WHEN a IS NULL OR b IS NULL OR s IS NULL THEN NULL WHEN s = 0 THEN bq_raise('Sequence step cannot be 0.') ELSE list_filter(list_transform(generate_series(CAST(0 AS BIGINT), date_diff('month', a, b), s), lambda i: CAST(a + to_months(CAST(i AS INTEGER)) AS DATE)), lambda d: CASE WHEN s > 0 THEN d <= b ELSE d >= b END) END;

@@ -36,6 +36,7 @@ var operatorRules = map[string]rule{
 	"$bitwise_or":           integers("({0} | {1})"),
 	"$bitwise_xor":          integers("xor({0}, {1})"),
 	"$bitwise_not":          integers("(~{0})"),
+	"bit_count":             integers("CAST(bit_count({0}) AS BIGINT)"),
 }
 
 func integers(text string) rule { return byType(map[string]string{"INT64": text}) }

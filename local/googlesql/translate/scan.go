@@ -38,6 +38,8 @@ func (t *translator) scan(node googlesql.ResolvedScanNode) *rel {
 		return t.withScan(n)
 	case *googlesql.ResolvedWithRefScan:
 		return t.withRef(n)
+	case *googlesql.ResolvedRecursiveRefScan:
+		return t.recursiveRef(n)
 	case *googlesql.ResolvedBarrierScan:
 		return &rel{columns: t.keep(n), from: t.scan(get(n.InputScan())).sub()}
 	}
@@ -56,7 +58,7 @@ func scanName(node googlesql.ResolvedNode) string {
 	case *googlesql.ResolvedTVFScan:
 		return "a table-valued function"
 	case *googlesql.ResolvedRecursiveScan, *googlesql.ResolvedRecursiveRefScan:
-		return "WITH RECURSIVE"
+		return "recursion outside WITH"
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T", node), "*googlesql.Resolved")
 }
@@ -273,12 +275,13 @@ func (t *translator) setOperation(n *googlesql.ResolvedSetOperationScan) *rel {
 }
 
 func (t *translator) withScan(n *googlesql.ResolvedWithScan) *rel {
-	if get(n.Recursive()) {
-		t.unsupported(n, "WITH RECURSIVE")
-	}
 	var entries []string
 	for _, e := range get(n.WithEntryList()) {
 		scan := get(e.WithSubquery())
+		if loop, ok := scan.(*googlesql.ResolvedRecursiveScan); ok {
+			entries = append(entries, t.recursion(loop, get(e.WithQueryName())))
+			continue
+		}
 		inner := t.scan(scan)
 		var names, parts []string
 		for i, c := range t.columnList(scan) {
@@ -293,6 +296,7 @@ func (t *translator) withScan(n *googlesql.ResolvedWithScan) *rel {
 	}
 	r := t.scan(get(n.Query()))
 	r.with = append(entries, r.with...)
+	r.recursive = r.recursive || get(n.Recursive())
 	return r
 }
 

@@ -90,6 +90,8 @@ type translator struct {
 	// bound replaces columns whose value is not the column of that name:
 	// columns of a DML target, arguments of lambdas.
 	bound map[int32]string
+	// loop is the WITH entry whose recursive term is being translated.
+	loop string
 }
 
 func newTranslator(st *analyze.Statement, n Namer) *translator {
