@@ -19,7 +19,7 @@ TOOLS   := $(CURDIR)/.cache/bin
 # Not from the environment: two sets of flags would mean two builds of everything.
 export GOFLAGS := -mod=readonly -buildvcs=false
 
-GENERATED := docs/processors.md
+GENERATED := docs/processors.md docs/language.md
 
 .PHONY: help build build-job demo test test-long bench lint vet fmt generate verify golden ci clean tools vulncheck
 
@@ -67,6 +67,7 @@ fmt: tools ## Format the code
 
 generate: build ## Write the generated files anew
 	@bin/convergence processors --format md > docs/processors.md
+	@bin/convergence language --format md > docs/language.md
 
 verify: generate ## Fail if a generated file is not what the code generates
 	@git ls-files --error-unmatch $(GENERATED) > /dev/null && git diff --exit-code -- $(GENERATED) \

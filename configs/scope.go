@@ -110,6 +110,9 @@ var (
 	sliceNames = []string{"date", "start_date", "end_date", "start_ts", "end_ts", "start_time", "end_time", "now", "run_id", "pipeline_logging_id", "force_refresh"}
 )
 
+// BuiltinNames returns the names that every document may use without declaring them.
+func BuiltinNames() []string { return builtinNames() }
+
 func builtinNames() []string { return slices.Concat(reserved, dateNames, redefinable) }
 
 // Names returns every name that the scope knows, sorted.

@@ -112,7 +112,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.serveCommand(), a.runCommand(), a.validateCommand(), a.graphCommand(), a.sqlCommand(), a.reportCommand(),
-		a.credentialsCommand(), a.processorsCommand(), a.localCommand(), a.jobCommand(), a.versionCommand(),
+		a.credentialsCommand(), a.processorsCommand(), a.languageCommand(), a.initCommand(), a.localCommand(), a.jobCommand(), a.versionCommand(),
 	)
 	return root
 }
