@@ -96,3 +96,19 @@ func TestResultOfAQueryIsAnAnonymousTable(t *testing.T) {
 		wantError(t, err, http.StatusNotFound, "notFound")
 	}
 }
+
+func TestBooleansOfOtherClientsAreRead(t *testing.T) {
+	url := bigquery.RunT(t)
+	c := newClient(t, url)
+	must(t, c.Dataset("fin").Create(t.Context(), nil))
+	table := c.Dataset("fin").Table("times")
+	must(t, table.Create(t.Context(), &bq.TableMetadata{Schema: bq.Schema{{Name: "seen", Type: bq.TimestampFieldType}}}))
+	mustLoad(t, table, `{"seen":"2025-11-03T01:02:03Z"}`)
+	answer := get(t, http.MethodGet, url+"/bigquery/v2/projects/"+project+"/datasets/fin/tables/times/data?formatOptions.useInt64Timestamp=True")
+	if !strings.Contains(answer, `"1762131723000000"`) {
+		t.Fatalf("got %s", answer)
+	}
+	if answer := get(t, http.MethodDelete, url+"/bigquery/v2/projects/"+project+"/datasets/fin?deleteContents=True"); answer != "" {
+		t.Fatalf("got %s", answer)
+	}
+}
