@@ -81,6 +81,7 @@ var queryCases = map[string][2]string{
 	"range buckets and quantiles":      {"SELECT RANGE_BUCKET(20, [0, 10, 20, 30]), RANGE_BUCKET(-1, [0]), APPROX_QUANTILES(id, 2) FROM cost", "3,0,[1,2,4]"},
 	"code points":                      {"SELECT ASCII('A'), TO_CODE_POINTS('aé'), INSTR('hello', 'l'), BIT_COUNT(7)", "65,[97,233],3,3"},
 	"trigonometry":                     {"SELECT ROUND(SIN(1), 6), ROUND(COT(1), 6), CBRT(8), ROUND(ATAN2(1, 2), 6)", "0.841471,0.642093,2,0.463648"},
+	"casts to limited types":           {"SELECT CAST('abc' AS STRING(3)), SAFE_CAST('abcd' AS STRING(3)), CAST(NUMERIC '1.255' AS NUMERIC(5, 2)), SAFE_CAST(999.999 AS NUMERIC(5, 2)), CAST('12.5' AS NUMERIC(4)), CAST(NULL AS STRING(1))", "abc,NULL,1.26,NULL,13,NULL"},
 	"strings without a from clause":    {"SELECT 'it\\'s' || \"a\\nb\"", "it'sa\nb"},
 }
 

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"regexp"
 
 	"github.com/goccy/go-googlesql"
 
@@ -17,18 +18,45 @@ func (t *translator) castNode(n *googlesql.ResolvedCast) string {
 	if zone := get(n.TimeZone()); zone != nil {
 		t.unsupported(n, "CAST with AT TIME ZONE")
 	}
+	limit := func(text string) string { return text }
+	limited := false
 	if params := get(n.TypeParameters()); params != nil && !get(params.IsEmpty()) {
-		t.unsupported(n, "CAST to a type with parameters")
+		limit, limited = t.limits(n, to, get(params.DebugString())), true
 	}
 	c := &call{
 		t: t, node: n, nodes: []googlesql.ResolvedExprNode{inner},
 		args: []string{t.expr(inner)}, types: []*analyze.Type{from}, result: to,
 	}
-	convert := func(c *call) string { return t.cast(n, c.args[0], from, to) }
-	if get(n.ReturnNullOnError()) && from.String() != to.String() {
+	convert := func(c *call) string { return limit(t.cast(n, c.args[0], from, to)) }
+	if get(n.ReturnNullOnError()) && (limited || from.String() != to.String()) {
 		return c.safely(convert)
 	}
 	return convert(c)
+}
+
+var (
+	maxLength = regexp.MustCompile(`^\(max_length=(\d+)\)$`)
+	precision = regexp.MustCompile(`^\(precision=(\d+)(?:,\s*scale=(\d+))?\)$`)
+)
+
+// limits makes the check of a type's parameters, such as STRING(10) has.
+func (t *translator) limits(n googlesql.ResolvedNode, to *analyze.Type, params string) func(string) string {
+	if m := maxLength.FindStringSubmatch(params); m != nil && (to.Name == "STRING" || to.Name == "BYTES") {
+		size := map[string]string{"STRING": "length", "BYTES": "octet_length"}[to.Name]
+		return func(text string) string {
+			return fmt.Sprintf("bq_within(%s, %s(%s) <= %s, '%s(%s) has maximum length %s but got a longer value')", text, size, text, m[1], to.Name, m[1], m[1])
+		}
+	}
+	if m := precision.FindStringSubmatch(params); m != nil && to.Name == "NUMERIC" {
+		scale := max(m[2], "0")
+		return func(text string) string {
+			rounded := "bq_udf_num_round(" + text + ", " + scale + ")"
+			return fmt.Sprintf("bq_within(%s, abs(%s) < bq_to_numeric('1e' || (%s - %s)), 'NUMERIC(%s, %s) got a value that is out of range')",
+				rounded, rounded, m[1], scale, m[1], scale)
+		}
+	}
+	t.unsupported(n, "CAST to "+to.Name+" with these parameters")
+	return nil
 }
 
 // castFunctions are the casts that DuckDB does otherwise, by "FROM TO".

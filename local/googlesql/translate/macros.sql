@@ -21,6 +21,7 @@ CREATE OR REPLACE MACRO bq_make_datetime(y, mo, d, h, mi, s) AS make_timestamp(y
 CREATE OR REPLACE MACRO bq_make_time(h, m, s) AS make_time(h, m, CAST(s AS DOUBLE));
 
 -- Casts.
+CREATE OR REPLACE MACRO bq_within(x, ok, message) AS CASE WHEN ok IS NOT FALSE THEN x ELSE bq_raise(message) END;
 CREATE OR REPLACE MACRO bq_decimal_to_text(x) AS CASE WHEN contains(CAST(x AS VARCHAR), '.') THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.') ELSE CAST(x AS VARCHAR) END;
 CREATE OR REPLACE MACRO bq_decimal_to_int(x) AS CAST(round(x) AS BIGINT);
 CREATE OR REPLACE MACRO bq_decimal_to_float(x) AS bq_udf_text_to_float(CAST(x AS VARCHAR));
