@@ -35,6 +35,7 @@ func (c Counts) step(id string) runfolder.StepCounts {
 	return runfolder.StepCounts{
 		Rows: c[Counter{id, "rows"}], Pages: c[Counter{id, "fetched_pages"}], Requests: c[Counter{id, "requests"}],
 		Retries: c[Counter{id, "retries"}], Rejected: c[Counter{id, "rejected"}],
+		Adopted: c[Counter{id, "adopted"}], Refetched: c[Counter{id, "refetched"}],
 	}
 }
 

@@ -183,6 +183,7 @@ func (j *job) report(r sink.StepResult) {
 	}
 	if fetches(r.Type) { // other steps get their pages from a step that fetched them
 		s.Counts.Pages, s.Counts.Requests = r.Counts.Pages, r.Counts.Requests
+		s.Counts.Adopted, s.Counts.Refetched = r.Counts.Adopted, r.Counts.Again
 	}
 	j.mu.Lock()
 	j.steps[r.Step] = s

@@ -3,11 +3,15 @@ package sink_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"sync"
 	"testing"
@@ -301,4 +305,27 @@ func configLabels(c bigquery.JobConfig) map[string]string {
 		return q.Labels
 	}
 	return nil
+}
+
+// writeThrough is write with a look at every job before the server gets it.
+func (b *bench) writeThrough(o sink.Options, look func(jobID string), pages ...row.Page) sink.StepResult {
+	b.t.Helper()
+	upstream, err := url.Parse(shared.address())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(upstream)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body := peek(b.t, r); r.Method == http.MethodPost {
+			var job struct{ JobReference struct{ JobID string } }
+			if json.Unmarshal([]byte(body), &job) == nil && job.JobReference.JobID != "" {
+				look(job.JobReference.JobID)
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	sink.UseWarehouse(warehouse{server.URL})
+	defer sink.UseWarehouse(warehouse{shared.address()})
+	return b.write(o, pages...)
 }

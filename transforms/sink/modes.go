@@ -53,6 +53,7 @@ type publication struct {
 	mode    mode
 	unit    row.Unit
 	chosen  []ChunkRef
+	staged  int64 // rows of the chosen chunks, which the statement finds or fails
 	to      destination
 	keys    keyFacts // of modes that match rows
 }
@@ -74,7 +75,7 @@ func (p publication) data() sqlData {
 }
 
 func (p publication) params() []bigquery.QueryParameter {
-	return []bigquery.QueryParameter{chunksParam(p.chosen), textParam("run_id", p.options.RunID)}
+	return []bigquery.QueryParameter{chunksParam(p.chosen), textParam("run_id", p.options.RunID), {Name: "staged", Value: p.staged}}
 }
 
 func checkAppend(Options) error { return nil }

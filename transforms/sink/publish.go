@@ -257,7 +257,7 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 		p.to = &d
 	}
 	m, _ := p.options.mode()
-	unit := publication{options: p.options, mode: m, unit: u, chosen: chosen, to: *p.to}
+	unit := publication{options: p.options, mode: m, unit: u, chosen: chosen, staged: sum.RowsOut, to: *p.to}
 	if m.match != nil {
 		var err error
 		if unit.keys, err = p.keyFacts(ctx, unit); err != nil {
@@ -270,7 +270,11 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 	}
 	d, err := p.query(ctx, "pub_"+unitKey(u), contentHash(chosen), s)
 	if err != nil {
-		return fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
+		err = fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
+		if strings.Contains(err.Error(), stageNotWhole) {
+			return coded{CodeStageMissing, err}
+		}
+		return err
 	}
 	return p.count(ctx, d, s, counting{staged: sum.RowsOut, content: contentHash(chosen), keys: unit.keys, mode: m})
 }

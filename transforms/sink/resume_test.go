@@ -252,3 +252,38 @@ func TestARereadOfALostStageFailsItsReaders(t *testing.T) {
 	})
 	wantState(t, results[0], sink.StateFailed, sink.CodeWarehouse)
 }
+
+func TestAStageThatLostOrDoubledRowsIsNotPublished(t *testing.T) {
+	for name, statement := range map[string]string{
+		"one row lost":  "DELETE FROM %s WHERE _kind = 'row' AND model = 'm01'",
+		"all rows lost": "DELETE FROM %s WHERE TRUE",
+		"a row doubled": "INSERT INTO %[1]s SELECT * FROM %[1]s WHERE model = 'm01'",
+	} {
+		for mode, days := range map[string]int{sink.ModeAppend: 1, sink.ModeMerge: 1, sink.ModeOverwrite: 1, sink.ModeReplacePartition: 1, "transaction": 2} {
+			t.Run(name+" "+mode, func(t *testing.T) {
+				b := newBench(t)
+				u := dayUnit(1, 1)
+				u.End = date(1 + days)
+				o := options(mode, u)
+				if mode == "transaction" {
+					o.WriteMode = sink.ModeReplacePartition
+				}
+				if mode == sink.ModeMerge {
+					o.KeyFields = []string{"model"}
+				}
+				before := o
+				before.Step, before.Units = "before", []row.Unit{otherRun(u)}
+				wantState(t, b.write(before, partition(before.Units[0], "a", 9, usageRow(1, "kept", "1"))...), sink.StateCompleted, "")
+				spoilt := false
+				r := b.writeThrough(o, func(id string) {
+					if !spoilt && strings.HasPrefix(id, "pub_"+u.ID) {
+						spoilt = true
+						b.lines(fmt.Sprintf(statement, "`"+dataset+"._stg_"+u.ID+"_1`"))
+					}
+				}, partition(u, "a", 2, usageRows(1, 3)...)...)
+				wantState(t, r, sink.StateFailed, sink.CodeStageMissing)
+				wantLines(t, b.usage(), "2025-11-01 kept 1")
+			})
+		}
+	}
+}

@@ -35,6 +35,9 @@ const (
 	sqlFilled       = "filled.sql"
 )
 
+// stageNotWhole is the error of a publish whose stage lost or doubled rows.
+const stageNotWhole = "the staging table does not hold the rows of its chunks"
+
 // sqlData is what a template sees: quoted paths and columns, names of parameters.
 // Values never stand in the text.
 type sqlData struct {

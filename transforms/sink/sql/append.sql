@@ -1,4 +1,3 @@
 INSERT INTO {{.Table}} ({{template "names" .}})
 SELECT {{template "columns" .}}
-FROM {{.Stage}}
-WHERE {{template "chosen" .}}
+FROM {{template "staged" .}}

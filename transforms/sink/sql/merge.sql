@@ -1,8 +1,7 @@
 MERGE INTO {{.Table}} AS destination
 USING (
   SELECT {{template "columns" .}}
-  FROM {{.Stage}} AS stage
-  WHERE {{template "chosen" .}}
+  FROM {{template "staged" .}}
   QUALIFY ROW_NUMBER() OVER (PARTITION BY {{range $i, $k := .Keys}}{{if $i}}, {{end}}stage.{{$k}}{{end}} ORDER BY _part DESC, _page DESC, _index DESC) = 1
 ) AS staged
 ON {{range $i, $k := .Keys}}{{if $i}} AND {{end}}destination.{{$k}} = staged.{{$k}}{{end}}

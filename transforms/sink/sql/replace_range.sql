@@ -4,6 +4,5 @@ WHERE {{.Field}} >= @range_start AND {{.Field}} < @range_end
 {{- range .Scope}} AND {{.Column}} = CAST(@{{.Param}} AS {{.Type}}){{end}};
 INSERT INTO {{.Table}} ({{template "names" .}})
 SELECT {{template "columns" .}}
-FROM {{.Stage}}
-WHERE {{template "chosen" .}};
+FROM {{template "staged" .}};
 COMMIT TRANSACTION;

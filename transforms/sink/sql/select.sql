@@ -1,3 +1,2 @@
 SELECT {{template "columns" .}}
-FROM {{.Stage}}
-WHERE {{template "chosen" .}}
+FROM {{template "staged" .}}
