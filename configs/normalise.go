@@ -231,11 +231,14 @@ func (n *normaliser) chain(steps *yaml.Node) {
 	}
 	var before *yaml.Node
 	for _, s := range steps.Content {
-		if s.Kind != yaml.MappingNode || isNotification(get(s, "ps_type")) {
+		if s.Kind != yaml.MappingNode {
 			continue
 		}
 		if deps := get(s, "depends_on"); deps != nil && deps.Kind == yaml.SequenceNode {
 			deps.Content = withoutHooks(deps.Content, hooks, len(hooks))
+		}
+		if isNotification(get(s, "ps_type")) {
+			continue
 		}
 		id := get(s, "step_id")
 		if before != nil && get(s, "depends_on") == nil {

@@ -3,6 +3,8 @@ package plan_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -155,5 +157,69 @@ steps:
 	cost := got.Steps[1]
 	if len(cost.Units) != 3 || len(cost.Inputs) != 1 || got.RatePerMin != 60 || cost.Timeout.Minutes() != 3 {
 		t.Errorf("cost step is %+v", cost)
+	}
+}
+
+func TestNotificationsLeaveTheChain(t *testing.T) {
+	with := head + `steps:
+  - {step: usage, processor: openai.usage, destination: raw}
+  - {step: mail, processor: notify_systems.email_notification, config: {trigger: on_failure, to_emails: "{admin_email}", subject: "{status} of {org_slug}"}}
+  - {step: chat, processor: notify_systems.slack_notification, depends_on: [mail, usage], message: failed}
+  - {step: cost, processor: openai.cost, config: {source_table: raw, destination_table: priced}}
+  - {step: more, processor: bq_transformer, depends_on: chat, config: {sql: SELECT 1, destination_table: t}}
+`
+	got := planText(t, with, nil)
+	var steps []string
+	for _, s := range got.Steps {
+		steps = append(steps, fmt.Sprint(s.ID, s.DependsOn))
+	}
+	if want := []string{"usage[]", "cost[usage]", "more[usage]"}; !slices.Equal(steps, want) {
+		t.Errorf("steps are %v, want %v", steps, want)
+	}
+	if len(got.Warnings) != 3 {
+		t.Errorf("warnings are %v", got.Warnings)
+	}
+}
+
+// TestTheBillingDocumentOfTheOldFormatSaysTheSame spells the copy of a billing export as
+// documents of the old format do.
+func TestTheBillingDocumentOfTheOldFormatSaysTheSame(t *testing.T) {
+	canonical := head + `variables: {table: p.d.t}
+steps:
+  - step_id: copy
+    ps_type: gcp.bq_etl
+    enabled: false
+    config: {source: {query: "SELECT * FROM {table}.x WHERE day = '{date}'", bq_project_id: p}}
+    destination:
+      table: raw
+      write_mode: overwrite
+      schema_ref: gcp/cost/gcp_billing_daily_raw
+      time_partitioning: {field: ingestion_date, type: DAY, expiration_days: 730}
+      clustering_fields: [billing_account_id]
+`
+	old := head + `variables: {table: p.d.t}
+steps:
+  - step: copy
+    processor: gcp.external_bq_extractor
+    enabled: "false"
+    source: {query: "SELECT * FROM {table}.x WHERE day = '{date}'", bq_project_id: p}
+    destination:
+      dataset_type:
+      table: raw
+      mode: truncate
+      schema_template: billing_cost
+      table_config:
+        time_partitioning: {field: ingestion_date, type: DAY, expiration_days: 730}
+        clustering_fields: [billing_account_id]
+  - {step: notify, type: notify_systems.email_notification, to_emails: ops@example.com}
+`
+	change := func(r *plan.Request) { r.Source.ID = "gcp/cost/p" }
+	want, got := planText(t, canonical, change), planText(t, old, change)
+	got.Warnings = want.Warnings
+	if diff := cmp.Diff(asJSON(t, want), asJSON(t, got)); diff != "" {
+		t.Error(diff)
+	}
+	if len(want.Steps[0].Schema.Fields) != 31 {
+		t.Errorf("the table has %d columns", len(want.Steps[0].Schema.Fields))
 	}
 }

@@ -23,6 +23,7 @@ type planner struct {
 	env     wiring.Environment
 	catalog *configs.Catalog
 	plans   *plan.Planner
+	warn    func(configs.Problem) // what a plan warns of; nil where nobody reads it
 }
 
 func newPlanner(env wiring.Environment, catalog *configs.Catalog) *planner {
@@ -42,6 +43,11 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 	})
 	if err != nil {
 		return nil, refused(file, err)
+	}
+	for _, w := range planned.Warnings {
+		if p.warn != nil {
+			p.warn(w)
+		}
 	}
 	out := &launcher.Plan{
 		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params),

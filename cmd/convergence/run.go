@@ -106,6 +106,7 @@ func (a *app) runPipeline(ctx context.Context, target string, f runFlags) error 
 		return err
 	}
 	p := newPlanner(a.env, catalog)
+	p.warn = func(w configs.Problem) { fmt.Fprintln(a.err, w) }
 	request, err := f.request(p, target)
 	if err != nil {
 		return err
