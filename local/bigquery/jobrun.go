@@ -37,6 +37,7 @@ type jobRun struct {
 	hold      *hold
 	done      chan struct{}
 	cancel    context.CancelFunc
+	accepted  bool // its id is new: until then nobody may see it; guarded by runningJobs.mu
 }
 
 // runningJobs are the jobs of this process that have not ended; it also keeps
@@ -58,6 +59,13 @@ func (j *runningJobs) add(run *jobRun) bool {
 	return true
 }
 
+// accept makes a job visible: no finished job has its id.
+func (j *runningJobs) accept(run *jobRun) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	run.accepted = true
+}
+
 func (j *runningJobs) remove(run *jobRun) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -70,11 +78,12 @@ func (j *runningJobs) find(ref wire.JobReference) *jobRun {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	ref.Location = catalog.CanonicalLocation(ref.Location)
-	if ref.Location != "" {
-		return j.runs[ref]
+	locations := []string{ref.Location}
+	if ref.Location == "" {
+		locations = []string{"US", "EU"}
 	}
-	for _, ref.Location = range []string{"US", "EU"} {
-		if run := j.runs[ref]; run != nil {
+	for _, ref.Location = range locations {
+		if run := j.runs[ref]; run != nil && run.accepted {
 			return run
 		}
 	}
@@ -126,6 +135,7 @@ func (s *Server) submit(ctx context.Context, project string, sub submission) (*j
 		s.jobs.remove(run)
 		return nil, err
 	}
+	s.jobs.accept(run)
 	if run.hold == nil {
 		return run, s.finish(ctx, run)
 	}

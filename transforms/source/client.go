@@ -192,12 +192,14 @@ func (c *client) statusError(name string, resp *http.Response, body []byte) erro
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		f.retry = true
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired: // about the caller
+		f.message += "; the credential is refused there: set up the provider's integration again"
 	default:
 		f.refused = resp.StatusCode >= 400 && resp.StatusCode < 500
 	}
 	if !f.retry {
 		return f
 	}
+	f.message += "; when it lasts, run the pipeline again later"
 	wait, asked := retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	if asked && wait > c.limits.retryAfter {
 		return failf(f.code, "%s answered %d and asks to wait %s, more than the %s that a request waits: run the pipeline again later",
