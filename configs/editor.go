@@ -109,9 +109,7 @@ func spellings(root, defs map[string]any) {
 // loosen lets a variable stand where a value of a fixed kind is wanted, and lets keys
 // that the normaliser moves stay where people write them.
 func loosen(s map[string]any) {
-	if _, config := s["$id"]; config {
-		delete(s, "$id")
-	}
+	delete(s, "$id")
 	delete(s, "pattern")
 	for key, v := range mapOf(s["properties"]) {
 		m := mapOf(v)

@@ -80,8 +80,10 @@ func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
 		stepRows = append(stepRows, steps...)
 	}
 	params := []bigquery.QueryParameter{
-		{Name: "ids", Value: ids}, {Name: "since", Value: oldest.AddDate(0, 0, -1)},
-		{Name: "runs", Value: runRows}, {Name: "steps", Value: stepRows},
+		{Name: "ids", Value: ids},
+		{Name: "since", Value: oldest.AddDate(0, 0, -1)},
+		{Name: "runs", Value: runRows},
+		{Name: "steps", Value: stepRows},
 	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.execute(ctx, "project.sql", params...)

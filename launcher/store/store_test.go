@@ -309,8 +309,12 @@ func TestListIsFilteredAfterFoldingAndNewestFirst(t *testing.T) {
 		filter launcher.Filter
 		want   string
 	}{
-		{launcher.Filter{}, "r3 r2 r1 r0"}, {launcher.Filter{Limit: 2}, "r3 r2"}, {launcher.Filter{State: launcher.Pending}, "r3 r1"},
-		{launcher.Filter{State: launcher.Completed, Limit: 1}, "r2"}, {launcher.Filter{Pipeline: "acme-p"}, "r3 r2 r1 r0"}, {launcher.Filter{Pipeline: "acme"}, ""},
+		{launcher.Filter{}, "r3 r2 r1 r0"},
+		{launcher.Filter{Limit: 2}, "r3 r2"},
+		{launcher.Filter{State: launcher.Pending}, "r3 r1"},
+		{launcher.Filter{State: launcher.Completed, Limit: 1}, "r2"},
+		{launcher.Filter{Pipeline: "acme-p"}, "r3 r2 r1 r0"},
+		{launcher.Filter{Pipeline: "acme"}, ""},
 	} {
 		runs, err := b.List(t.Context(), "acme", c.filter)
 		if err != nil {

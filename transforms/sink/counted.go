@@ -21,7 +21,7 @@ type counting struct {
 // staged. A job of an earlier attempt that published another chain of the same
 // generation is the truth: the chain in hand stays unread.
 func (p *publisher) count(ctx context.Context, d done, s statement, want counting) error {
-	wrote, err := writtenRows(ctx, p.client, d, s)
+	wrote, err := writtenRows(ctx, d, s)
 	if err != nil {
 		return fmt.Errorf("count what job %s wrote: %w", d.id, err)
 	}
@@ -56,7 +56,7 @@ func (l Landing) check(job string, want counting) error {
 
 // writtenRows returns the rows that a SELECT wrote to its destination, or that the
 // INSERT or MERGE of a script or a single statement changed.
-func writtenRows(ctx context.Context, c *bigquery.Client, d done, s statement) (Landing, error) {
+func writtenRows(ctx context.Context, d done, s statement) (Landing, error) {
 	if s.to != nil {
 		rows, err := d.job.Read(ctx)
 		if err != nil {

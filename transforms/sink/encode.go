@@ -22,13 +22,12 @@ var idPlaceholder = strings.Repeat("0", idDigits)
 // holds the chunk's id, which is a hash of all lines: it is written into a gap of fixed
 // length once they are there.
 type chunk struct {
-	unit    row.Unit
-	ref     ChunkRef
-	began   time.Time
-	buf     []byte
-	gaps    []int // offsets of the id in buf
-	prefix  []byte
-	keyText []byte
+	unit   row.Unit
+	ref    ChunkRef
+	began  time.Time
+	buf    []byte
+	gaps   []int // offsets of the id in buf
+	prefix []byte
 }
 
 func newChunk(u row.Unit, p row.Position, buf []byte, now time.Time) *chunk {

@@ -258,8 +258,10 @@ func deadLetters() sink.Table {
 		Name: "pipeline_dlq", TimePartitioning: &sink.Partitioning{Type: "DAY", Field: "failed_at"},
 		Schema: row.Schema{
 			text("org_slug", true), text("source_table", true), text("error_message", true), text("error_type", true), text("raw_data", true),
-			{Name: "failed_at", Type: row.TypeTimestamp, Required: true}, text("pipeline_id", false), text("step_id", false),
-			{Name: "retry_count", Type: row.TypeInt64, Required: true}, text("run_id", false), text("step", false), text("code", false),
+			{Name: "failed_at", Type: row.TypeTimestamp, Required: true},
+			text("pipeline_id", false), text("step_id", false),
+			{Name: "retry_count", Type: row.TypeInt64, Required: true},
+			text("run_id", false), text("step", false), text("code", false),
 		},
 	}
 }

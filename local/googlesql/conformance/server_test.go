@@ -17,7 +17,10 @@ const project = "p-1"
 // service is a running server behind its REST API.
 type service struct{ url string }
 
-func startService(t testing.TB) *service { return &service{url: bigquery.RunT(t)} }
+func startService(t testing.TB) *service {
+	t.Helper()
+	return &service{url: bigquery.RunT(t)}
+}
 
 // field is a column of an answer in the words of the wire.
 type field struct {

@@ -163,8 +163,8 @@ func jsonSubscript(c *call) string {
 }
 
 func jsonFloat(c *call) string {
-	if mode, ok := "round", true; len(c.args) > 1 {
-		if mode, ok = c.constText(); !ok || mode != "round" {
+	if len(c.args) > 1 {
+		if mode, ok := c.constText(); !ok || mode != "round" {
 			return c.bad()
 		}
 	}
