@@ -14,7 +14,7 @@ import (
 
 // staleRetries bounds how often a statement is analysed again because tables
 // changed before it ran.
-const staleRetries = 20
+const staleRetries = 200
 
 // runQuery runs a query job: one statement, or a script.
 func (s *Server) runQuery(ctx context.Context, run *jobRun) error {
