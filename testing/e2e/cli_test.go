@@ -18,7 +18,7 @@ import (
 // commands are all of them; the two of the flag library are not ours.
 var commands = []string{
 	"", "serve", "run", "validate", "graph", "sql", "report", "credentials", "credentials set", "credentials list", "credentials delete",
-	"processors", "local", "job", "version",
+	"processors", "language", "init", "local", "job", "version",
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
