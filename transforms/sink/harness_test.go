@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -63,8 +64,17 @@ func (s *server) Helper()                           {}
 func (s *server) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 func (s *server) Cleanup(end func())                { s.ends = append(s.ends, end) }
 
+// address starts the server on a file: hundreds of killed jobs leave more staging behind
+// than a database in memory may hold.
 func (s *server) address() string {
-	s.start.Do(func() { s.url = local.RunT(s) })
+	s.start.Do(func() {
+		dir, err := os.MkdirTemp("", "sink-test-")
+		if err != nil {
+			s.Fatalf("make a directory for the warehouse: %v", err)
+		}
+		s.url = local.RunConfigT(s, local.Config{Path: filepath.Join(dir, "warehouse.duckdb")})
+		s.Cleanup(func() { _ = os.RemoveAll(dir) })
+	})
 	return s.url
 }
 
