@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudact/convergence/api/client"
@@ -10,8 +12,9 @@ import (
 
 var usageCost = client.Pipeline{Provider: "openai", Domain: "cost", Name: "usage_cost"}
 
-// runAll posts one run per organisation at once and waits for all of them.
-func (d *demo) runAll(ctx context.Context) error {
+// runAll posts one run per organisation at once, waits for all of them and checks which
+// generation they published.
+func (d *demo) runAll(ctx context.Context, generation int) error {
 	ids := map[string]string{}
 	for _, org := range organisations {
 		started, err := d.client(d.service.keys[org.Name]).Run(ctx, org.Name, usageCost, client.RunOptions{
@@ -24,15 +27,42 @@ func (d *demo) runAll(ctx context.Context) error {
 		ids[org.Name] = started.ID
 	}
 	for _, org := range organisations {
-		if err := d.follow(ctx, org.Name, ids[org.Name]); err != nil {
+		run, err := d.follow(ctx, org.Name, ids[org.Name])
+		if err != nil {
 			return err
+		}
+		if err := published(run, generation); err != nil {
+			return fmt.Errorf("%s: %w", org.Name, err)
+		}
+	}
+	return nil
+}
+
+// published checks that every publish of a run is of one generation. The ids of publish
+// jobs say it: pub_{unit}_{generation}_{ordinal}.
+func published(run client.Run, generation int) error {
+	for _, s := range run.Steps {
+		publishes := 0
+		for _, id := range s.JobIDs {
+			rest, ok := strings.CutPrefix(id, "pub_")
+			if !ok {
+				continue
+			}
+			publishes++
+			parts := strings.Split(rest, "_")
+			if len(parts) != 3 || parts[1] != strconv.Itoa(generation) {
+				return fmt.Errorf("step %s published by job %s, which is not of generation %d", s.Step, id, generation)
+			}
+		}
+		if publishes == 0 {
+			return fmt.Errorf("step %s names no publish job", s.Step)
 		}
 	}
 	return nil
 }
 
 // follow waits for the end of a run and prints a line whenever a step has moved.
-func (d *demo) follow(ctx context.Context, org, id string) error {
+func (d *demo) follow(ctx context.Context, org, id string) (client.Run, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
 	shown := map[string]string{}
@@ -50,18 +80,18 @@ func (d *demo) follow(ctx context.Context, org, id string) error {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("follow run of %s: %w", org, err)
+		return run, fmt.Errorf("follow run of %s: %w", org, err)
 	}
 	if run.Status != client.Completed {
-		return fmt.Errorf("run %s of %s ended %s: %s: %s", id, org, run.Status, run.Code, run.Error)
+		return run, fmt.Errorf("run %s of %s ended %s: %s: %s", id, org, run.Status, run.Code, run.Error)
 	}
 	fmt.Printf("  %-7s %s in %s\n", org, run.Status, run.End.Sub(run.Start).Round(time.Millisecond))
-	return nil
+	return run, nil
 }
 
 func (d *demo) firstRun(ctx context.Context) error {
 	fmt.Printf("\nRunning %s for %s to %s through the REST API\n", pipeline, d.first(), d.last())
-	if err := d.runAll(ctx); err != nil {
+	if err := d.runAll(ctx, 1); err != nil {
 		return err
 	}
 	d.before = map[string]tables{}
@@ -80,7 +110,7 @@ func (d *demo) firstRun(ctx context.Context) error {
 func (d *demo) secondRun(ctx context.Context) error {
 	requests := len(d.simulator.Requests())
 	fmt.Printf("\nThe same days again\n")
-	if err := d.runAll(ctx); err != nil {
+	if err := d.runAll(ctx, 2); err != nil {
 		return err
 	}
 	fetched := len(d.simulator.Requests()) - requests
