@@ -1,6 +1,9 @@
 package launcher
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Code is a machine-readable error code that crosses the API.
 type Code string
@@ -19,13 +22,25 @@ const (
 	CodeInternal         Code = "INTERNAL"
 )
 
+// The codes of a refused admission.
+const (
+	CodeForbidden            Code = "FORBIDDEN" // the organisation is not ACTIVE
+	CodeSubscriptionInactive Code = "SUBSCRIPTION_INACTIVE"
+	CodeDailyQuota           Code = "DAILY_QUOTA_EXCEEDED"
+	CodeMonthlyQuota         Code = "MONTHLY_QUOTA_EXCEEDED"
+	CodeConcurrentLimit      Code = "CONCURRENT_LIMIT_EXCEEDED"
+	CodeIdempotencyConflict  Code = "IDEMPOTENCY_CONFLICT" // the key was used for another body
+)
+
 // Error is the one error type that crosses the API. Message is for the user and holds
 // neither internals nor secrets; Problems are single lines of a refused document.
 type Error struct {
 	Code     Code
 	Message  string
 	Problems []string
-	Err      error
+	// RetryAfter is when asking again may be answered differently; 0 = unknown.
+	RetryAfter time.Duration
+	Err        error
 }
 
 // Error implements error.

@@ -125,9 +125,10 @@ type Register interface {
 
 // Claim is the answer of a register: who holds the name, and what was stored with it.
 type Claim struct {
-	Won   bool
-	Owner string
-	Value string
+	Won     bool
+	Owner   string
+	Value   string
+	Created time.Time // by the register's clock
 }
 
 // Runner starts the job of a run whose folder holds its spec.

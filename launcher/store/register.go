@@ -24,16 +24,30 @@ const (
 	registerPatience = 20 * time.Second
 )
 
+func registerID(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "reg_" + hex.EncodeToString(sum[:])[:40]
+}
+
+// Look reads who holds a name without creating it. Won is never set.
+func (s *Store) Look(ctx context.Context, name string) (claim launcher.Claim, held bool, err error) {
+	claim, err = s.holder(ctx, name, registerID(name), "")
+	if isStatus(err, http.StatusNotFound) {
+		return launcher.Claim{}, false, nil
+	}
+	claim.Won = false
+	return claim, err == nil, err
+}
+
 // Acquire creates the name as a job of that id: a second jobs.insert with the same id in
 // the same project and location is refused, so that exactly one caller wins. Owner and
 // value are labels: lower-case letters, digits, dashes, at most 63.
 func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launcher.Claim, error) {
-	sum := sha256.Sum256([]byte(name))
-	id := "reg_" + hex.EncodeToString(sum[:])[:40]
+	id := registerID(name)
 	return backoff.Retry(ctx, func() (launcher.Claim, error) {
-		err := s.createName(ctx, id, owner, value)
+		created, err := s.createName(ctx, id, owner, value)
 		if err == nil {
-			return launcher.Claim{Won: true, Owner: owner, Value: value}, nil
+			return launcher.Claim{Won: true, Owner: owner, Value: value, Created: created}, nil
 		}
 		if isStatus(err, http.StatusConflict) {
 			return s.holder(ctx, name, id, owner)
@@ -46,15 +60,25 @@ func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launche
 	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(registerPause()))
 }
 
-func (s *Store) createName(ctx context.Context, id, owner, value string) error {
+func (s *Store) createName(ctx context.Context, id, owner, value string) (time.Time, error) {
 	q, err := s.query("one.sql")
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	q.JobIDConfig = bigquery.JobIDConfig{JobID: id, Location: s.cfg.Location}
 	q.Labels = map[string]string{ownerLabel: owner, valueLabel: value}
-	_, err = q.Run(ctx)
-	return err
+	job, err := q.Run(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return creationTime(job), nil
+}
+
+func creationTime(job *bigquery.Job) time.Time {
+	if status := job.LastStatus(); status != nil && status.Statistics != nil {
+		return status.Statistics.CreationTime.UTC()
+	}
+	return time.Time{}
 }
 
 func registerPause() *backoff.ExponentialBackOff {
@@ -84,7 +108,7 @@ func (s *Store) holder(ctx context.Context, name, id, owner string) (launcher.Cl
 	if !ok {
 		return launcher.Claim{}, fmt.Errorf("read holder of %s: job %s is not a query", name, id)
 	}
-	claim := launcher.Claim{Owner: q.Labels[ownerLabel], Value: q.Labels[valueLabel]}
+	claim := launcher.Claim{Owner: q.Labels[ownerLabel], Value: q.Labels[valueLabel], Created: creationTime(job)}
 	claim.Won = claim.Owner == owner
 	return claim, nil
 }
