@@ -11,24 +11,35 @@ import (
 
 // Provider is where a kind of credential comes from and how it is used.
 type Provider struct {
-	Name               string            `json:"-"`    // e.g. OPENAI
-	Type               string            `json:"type"` // llm or cloud
-	DisplayName        string            `json:"display_name"`
-	CredentialType     string            `json:"credential_type"` // API_KEY or SERVICE_ACCOUNT_JSON
-	ContextKey         string            `json:"context_key"`     // what auth.secret_key names
-	AliasFor           string            `json:"alias_for"`
-	Origin             string            `json:"origin"`       // scheme and host of the API
-	OriginEnv          string            `json:"origin_env"`   // environment variable that overrides it
-	APIBaseURL         string            `json:"api_base_url"` // of the live check
-	ValidationEndpoint string            `json:"validation_endpoint"`
-	AuthHeader         string            `json:"auth_header"`
-	AuthPrefix         string            `json:"auth_prefix"`
-	ExtraHeaders       map[string]string `json:"extra_headers"`
-	KeyPrefix          []string          `json:"key_prefix"` // a key starts with one of them
-	RequiredFields     []string          `json:"required_fields"`
-	ExpectedType       string            `json:"expected_type"`
-	RateLimitPerMinute int               `json:"rate_limit_per_minute"`
-	DataTables         map[string]string `json:"data_tables"`
+	Name               string `json:"-"`    // e.g. OPENAI
+	Type               string `json:"type"` // llm, cloud or generic
+	DisplayName        string `json:"display_name"`
+	CredentialType     string `json:"credential_type"` // API_KEY or SERVICE_ACCOUNT_JSON
+	ContextKey         string `json:"context_key"`     // what auth.secret_key names
+	AliasFor           string `json:"alias_for"`
+	Origin             string `json:"origin"`       // scheme and host of the API
+	OriginEnv          string `json:"origin_env"`   // environment variable that overrides it
+	APIBaseURL         string `json:"api_base_url"` // of the live check
+	ValidationEndpoint string `json:"validation_endpoint"`
+	// ValidationEndpoints are further ones, for keys that ValidationEndpoint does not accept.
+	ValidationEndpoints []ValidationEndpoint `json:"validation_endpoints"`
+	TokenURL            string               `json:"token_url"` // of service accounts
+	Scopes              []string             `json:"scopes"`    // that a service account is checked with
+	AuthType            string               `json:"auth_type"` // basic: the credential is user:password
+	AuthHeader          string               `json:"auth_header"`
+	AuthPrefix          string               `json:"auth_prefix"`
+	ExtraHeaders        map[string]string    `json:"extra_headers"`
+	KeyPrefix           []string             `json:"key_prefix"` // a key starts with one of them
+	RequiredFields      []string             `json:"required_fields"`
+	ExpectedType        string               `json:"expected_type"`
+	RateLimitPerMinute  int                  `json:"rate_limit_per_minute"`
+	DataTables          map[string]string    `json:"data_tables"`
+}
+
+// ValidationEndpoint is an address that answers 200 to a good credential.
+type ValidationEndpoint struct {
+	Endpoint  string `json:"endpoint"`   // below api_base_url, or a whole URL
+	KeyPrefix string `json:"key_prefix"` // keys for which it is tried first
 }
 
 // Providers are all providers by name.

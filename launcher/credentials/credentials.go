@@ -1,7 +1,8 @@
 // Package credentials keeps provider credentials in the central BigQuery dataset, encrypted by Cloud KMS
-// and bound to their organisation, provider and row. It is linked into the job binary too, so it knows only
-// Google's clients: not where they point, not the pipelines that use a credential, and not what a
-// provider accepts (live validation is its caller's).
+// and bound to their organisation, provider and row, and tries them against their provider when they are
+// set up. It is linked into the job binary too, so it knows only Google's clients and not where they
+// point. It must not know the pipelines that use a credential, nor which addresses may be reached: the
+// client of live checks is given to it.
 package credentials
 
 import (
@@ -31,11 +32,15 @@ var (
 // Type says what a credential is.
 type Type string
 
-// The types that exist.
+// The types that exist. The last two are of generic providers only.
 const (
 	APIKey             Type = "API_KEY"
 	ServiceAccountJSON Type = "SERVICE_ACCOUNT_JSON"
+	UserPassword       Type = "USER_PASSWORD"     // user:password
+	OAuthClientJSON    Type = "OAUTH_CLIENT_JSON" // {"client_id", "client_secret", "token_url"}
 )
+
+var types = []Type{APIKey, ServiceAccountJSON, UserPassword, OAuthClientJSON}
 
 // Status is the outcome of the last live validation. Only VALID credentials are used by pipelines.
 type Status string
@@ -147,8 +152,8 @@ func (s *Store) Set(ctx context.Context, c Credential) (string, error) {
 
 func check(c Credential) error {
 	switch {
-	case c.Type != APIKey && c.Type != ServiceAccountJSON:
-		return invalid("credential type %q is none of %s, %s", c.Type, APIKey, ServiceAccountJSON)
+	case !slices.Contains(types, c.Type):
+		return invalid("credential type %q is none of %v", c.Type, types)
 	case c.Status != Valid && c.Status != Invalid && c.Status != Pending:
 		return invalid("validation status %q is none of %s, %s, %s", c.Status, Valid, Invalid, Pending)
 	case c.Secret.Reveal() == "":
@@ -162,44 +167,50 @@ func check(c Credential) error {
 // Resolve returns the newest active VALID credential of a provider.
 // Without one the error is a *launcher.Error with CodeNotConfigured.
 func (s *Store) Resolve(ctx context.Context, org, provider string) (Secret, error) {
-	return s.resolve(ctx, org, provider, Valid)
+	_, secret, err := s.resolve(ctx, org, provider, Valid)
+	return secret, err
 }
 
 // ResolveActive returns the newest active credential whatever its status, for live validation.
 func (s *Store) ResolveActive(ctx context.Context, org, provider string) (Secret, error) {
-	return s.resolve(ctx, org, provider, Valid, Invalid, Pending, "EXPIRED")
+	_, secret, err := s.resolve(ctx, org, provider, anyStatus...)
+	return secret, err
 }
+
+// anyStatus are the states of an active credential; other writers set EXPIRED too.
+var anyStatus = []Status{Valid, Invalid, Pending, "EXPIRED"}
 
 type row struct {
 	CredentialID string `bigquery:"credential_id"`
 	Provider     string `bigquery:"provider"`
+	Type         string `bigquery:"credential_type"`
 	Sealed       []byte `bigquery:"encrypted_credential"`
 }
 
-func (s *Store) resolve(ctx context.Context, org, provider string, statuses ...Status) (Secret, error) {
+func (s *Store) resolve(ctx context.Context, org, provider string, statuses ...Status) (row, Secret, error) {
 	org, names, err := s.scope(org, provider)
 	if err != nil {
-		return Secret{}, err
+		return row{}, Secret{}, err
 	}
 	it, err := s.read(ctx, "newest.sql", map[string]any{"org": org, "providers": names, "statuses": texts(statuses)})
 	if err != nil {
-		return Secret{}, fmt.Errorf("looking up credential of %s for %s: %w", names[0], org, err)
+		return row{}, Secret{}, fmt.Errorf("looking up credential of %s for %s: %w", names[0], org, err)
 	}
 	var r row
 	switch err := it.Next(&r); {
 	case errors.Is(err, iterator.Done):
-		return Secret{}, &launcher.Error{
+		return row{}, Secret{}, &launcher.Error{
 			Code:    launcher.CodeNotConfigured,
 			Message: fmt.Sprintf("organisation %s has no valid credential for %s: set up the integration first", org, names[0]),
 		}
 	case err != nil:
-		return Secret{}, fmt.Errorf("reading credential of %s for %s: %w", names[0], org, err)
+		return row{}, Secret{}, fmt.Errorf("reading credential of %s for %s: %w", names[0], org, err)
 	}
 	secret, err := s.open(ctx, org, r)
 	if err != nil {
-		return Secret{}, fmt.Errorf("opening credential %s of %s for %s: %w", r.CredentialID, names[0], org, err)
+		return row{}, Secret{}, s.openError(ctx, org, names[0], r.CredentialID, err)
 	}
-	return secret, nil
+	return r, secret, nil
 }
 
 // open decrypts a row. A row from before credentials were bound to their place opens without
@@ -269,6 +280,7 @@ func (s *Store) SetStatus(ctx context.Context, org, provider string, outcome Val
 	err = s.exec(ctx, "set_status.sql", map[string]any{
 		"org": org, "providers": names, "now": s.cfg.Clock().UTC(),
 		"validation_status": string(outcome.Status), "last_error": nullable(outcome.LastError),
+		"credential_id": outcome.ID,
 	})
 	if err != nil {
 		return fmt.Errorf("recording validation of %s for %s: %w", names[0], org, err)
@@ -278,6 +290,9 @@ func (s *Store) SetStatus(ctx context.Context, org, provider string, outcome Val
 
 // Validation is the outcome of a live validation: VALID, or INVALID and why.
 type Validation struct {
+	// ID is the credential that was tried; one that was replaced meanwhile stays as it is.
+	// Empty means the active one, whichever it is.
+	ID        string
 	Status    Status
 	LastError string // must not quote the secret
 }

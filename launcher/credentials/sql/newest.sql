@@ -1,4 +1,4 @@
-SELECT credential_id, provider, encrypted_credential
+SELECT credential_id, provider, credential_type, encrypted_credential
 FROM org_integration_credentials
 WHERE org_slug = @org
   AND provider IN UNNEST(@providers)
