@@ -3,6 +3,8 @@ package openai
 import (
 	"net/http"
 	"time"
+
+	"github.com/cloudact/convergence/testing/providers/faults"
 )
 
 // bounds are the limits of a bucket width: how many buckets a page holds by
@@ -78,7 +80,7 @@ func (s *Server) routes() http.Handler {
 		writeError(w, newError(http.StatusNotFound, "invalid_request_error", "unknown_url",
 			"Unknown request URL: "+r.Method+" "+r.URL.Path+"."))
 	})
-	return s.observed(mux)
+	return s.Observed(mux)
 }
 
 // get serves a GET of an authenticated caller.
@@ -112,7 +114,7 @@ func (s *Server) buckets(e endpoint) func(*org, *http.Request) (any, *apiError) 
 		if failure != nil {
 			return nil, failure
 		}
-		pause(r.Context(), s.config.PageDelay)
+		faults.Pause(r.Context(), s.config.PageDelay)
 		answer := page{Object: "page", Data: []bucket{}}
 		at := q.start
 		for at.Before(q.end) && len(answer.Data) < q.limit {

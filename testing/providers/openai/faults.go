@@ -1,150 +1,29 @@
 package openai
 
 import (
-	"bytes"
-	"context"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/cloudact/convergence/testing/providers/faults"
 )
 
-// Rule makes matching calls fail or wait. The zero values of Status, Truncate
-// and Delay leave that part of the answer alone.
-type Rule struct {
-	// PathPrefix selects calls by their path, such as /v1/organization/costs.
-	PathPrefix string
-	// Nth is the first matching call that is hit, counted from 1 since Fail; 0
-	// means 1.
-	Nth int
-	// Times is how many calls from there on are hit; 0 means 1, less than 0 all.
-	Times int
-	// Status is answered with the provider's error body in place of the answer,
-	// before the key is looked at.
-	Status int
-	// RetryAfter is sent as the Retry-After header, in seconds or as an HTTP
-	// date; nil sends none.
-	RetryAfter *string
-	// Truncate announces the whole body, sends half of it, and closes the
-	// connection.
-	Truncate bool
-	// Delay is waited before the answer.
-	Delay time.Duration
-}
+// Rule makes matching calls fail or wait; Call is one request that the provider was sent.
+type (
+	Rule = faults.Rule
+	Call = faults.Call
+)
 
-type activeRule struct {
-	Rule
-	seen int
-}
-
-// Fail adds a rule. Of several rules that hit the same call the oldest counts.
-func (s *Server) Fail(rule Rule) {
-	rule.Nth = max(rule.Nth, 1)
-	if rule.Times == 0 {
-		rule.Times = 1
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rules = append(s.rules, &activeRule{Rule: rule})
-}
-
-// ClearFaults removes all rules.
-func (s *Server) ClearFaults() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rules = nil
-}
-
-// takeFault counts a call with every rule and returns the one that hits it.
-func (s *Server) takeFault(path string) *Rule {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var hit *Rule
-	for _, rule := range s.rules {
-		if !strings.HasPrefix(path, rule.PathPrefix) {
-			continue
-		}
-		rule.seen++
-		if rule.seen >= rule.Nth && (rule.Times < 0 || rule.seen < rule.Nth+rule.Times) && hit == nil {
-			hit = &rule.Rule
-		}
-	}
-	return hit
-}
-
-// Call is one request that the provider was sent. It holds no secret.
-type Call struct {
-	Method string
-	Path   string
-	// Query is in canonical order. The value of a parameter that no endpoint
-	// knows is left out.
-	Query string
-	// Status is what was answered, Fault whether a rule changed the answer.
-	Status int
-	Fault  bool
-}
-
-// Requests returns all calls so far, in the order in which they were answered.
-func (s *Server) Requests() []Call {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Clone(s.calls)
-}
-
-// observed applies the rules and keeps the log around the API.
-func (s *Server) observed(api http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fault := s.takeFault(r.URL.Path)
-		answer := &answer{header: http.Header{}, status: http.StatusOK}
-		if fault != nil {
-			pause(r.Context(), fault.Delay)
-		}
-		if fault != nil && fault.Status != 0 {
-			fault.write(answer)
-		} else {
-			api.ServeHTTP(answer, r)
-		}
-		s.record(r, answer, fault != nil)
-		answer.send(w, fault != nil && fault.Truncate)
-	})
-}
-
-func (r *Rule) write(w http.ResponseWriter) {
+// writeFault answers with the provider's error body.
+func writeFault(w http.ResponseWriter, status int) {
 	kind, code, message := "server_error", "", "The server had an error while processing your request."
 	switch {
-	case r.Status == http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests:
 		kind, code, message = "requests", "rate_limit_exceeded", "Rate limit reached for this organization."
-	case r.Status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable:
 		message = "The engine is currently overloaded, please try again later."
-	case r.Status < http.StatusInternalServerError:
+	case status < http.StatusInternalServerError:
 		kind, message = "invalid_request_error", "The request was refused."
 	}
-	if r.RetryAfter != nil {
-		w.Header().Set("Retry-After", *r.RetryAfter)
-	}
-	writeError(w, newError(r.Status, kind, code, message))
-}
-
-func (s *Server) record(r *http.Request, a *answer, fault bool) {
-	call := Call{Method: r.Method, Path: r.URL.Path, Query: loggable(r.URL.Query()), Status: a.status, Fault: fault}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls = append(s.calls, call)
-	a.header.Set("X-Request-Id", "req_"+strconv.Itoa(len(s.calls)))
-}
-
-func loggable(values url.Values) string {
-	for name, list := range values {
-		if known := knownParameters[strings.TrimSuffix(name, "[]")]; known {
-			continue
-		}
-		for i := range list {
-			list[i] = "hidden"
-		}
-	}
-	return values.Encode()
+	writeError(w, newError(status, kind, code, message))
 }
 
 var knownParameters = func() map[string]bool {
@@ -159,47 +38,3 @@ var knownParameters = func() map[string]bool {
 	}
 	return known
 }()
-
-// answer holds a whole answer back, so that it can be cut and its length is
-// known.
-type answer struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (a *answer) Header() http.Header { return a.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (a *answer) WriteHeader(status int) { a.status = status }
-
-// Write implements http.ResponseWriter.
-func (a *answer) Write(part []byte) (int, error) { return a.body.Write(part) }
-
-func (a *answer) send(w http.ResponseWriter, truncate bool) {
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
-	body := a.body.Bytes()
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(a.status)
-	if truncate {
-		// net/http closes a connection whose handler wrote less than announced.
-		body = body[:len(body)/2]
-	}
-	_, _ = w.Write(body) // the client may have gone
-}
-
-// pause waits, or returns early when the client has gone.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

@@ -1,12 +1,12 @@
 package openai
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"cloud.google.com/go/civil"
+
+	"github.com/cloudact/convergence/testing/providers/trace"
 )
 
 // offering is a model and its share, in thousandths, of the coding and of the
@@ -33,12 +33,9 @@ var offerings = []offering{
 	{"text-embedding-3-small", civil.Date{Year: 2024, Month: 1, Day: 25}, "system", Embeddings, 60, 50},
 }
 
-// purpose separates the draws of one row from each other, so that one more
-// draw changes none of the others.
-type purpose uint64
-
+// What is drawn for a row, apart from each other.
 const (
-	drawOrg purpose = iota + 1
+	drawOrg trace.Purpose = iota + 1
 	drawDay
 	drawModel
 	drawProject
@@ -50,63 +47,44 @@ const (
 	drawCacheWrite
 )
 
-type draws struct {
-	seed uint64
-	row  uint64
-}
-
-// below returns an evenly distributed number in [0, n). It mixes its inputs
-// with the finaliser of SplitMix64, which, unlike a library's generator, can
-// not change with a Go release.
-func (d draws) below(n int, what purpose) int {
-	x := d.seed
-	for _, part := range []uint64{d.row, uint64(what)} {
-		x += 0x9e3779b97f4a7c15 + part
-		x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9
-		x = (x ^ (x >> 27)) * 0x94d049bb133111eb
-		x ^= x >> 31
-	}
-	return int(x % uint64(n))
-}
-
 // assign maps a trace row to an organisation, by its place in the
 // configuration, and to a request there.
-func (s *Server) assign(row traceRow) (int, Request, error) {
-	d := draws{seed: s.config.Seed, row: uint64(row.index)}
+func (s *Server) assign(row trace.Row) (int, Request, error) {
+	d := trace.Draws{Seed: s.config.Seed, Row: uint64(row.Index)}
 	owner := s.pickOrg(d)
-	day := s.config.Days[d.below(len(s.config.Days), drawDay)]
-	model := pickModel(d, row.code)
-	project := s.orgs[owner].projects[d.below(activeProjects, drawProject)]
+	day := s.config.Days[d.Below(len(s.config.Days), drawDay)]
+	model := pickModel(d, row.Code)
+	project := s.orgs[owner].projects[d.Below(activeProjects, drawProject)]
 	request := Request{
-		Row:         row.index,
-		Time:        day.In(time.UTC).Add(row.timeOfDay),
+		Row:         row.Index,
+		Time:        day.In(time.UTC).Add(row.TimeOfDay),
 		UsageType:   model.usageType,
 		ProjectID:   project.id,
-		APIKeyID:    project.keys[d.below(len(project.keys), drawKey)],
-		UserID:      s.orgs[owner].users[d.below(len(s.orgs[owner].users), drawUser)],
+		APIKeyID:    project.keys[d.Below(len(project.keys), drawKey)],
+		UserID:      s.orgs[owner].users[d.Below(len(s.orgs[owner].users), drawUser)],
 		Model:       model.id,
 		ServiceTier: TierDefault,
-		InputTokens: row.context,
+		InputTokens: row.Context,
 	}
 	if model.usageType == Embeddings {
 		return owner, request, nil
 	}
-	request.OutputTokens = row.generated
+	request.OutputTokens = row.Generated
 	s.pickTier(d, &request)
 	entry, ok := s.prices.on(request.Model, request.billingTier(), day)
 	if !ok {
-		return 0, Request{}, fmt.Errorf("map trace row %d: no price for %s", row.index, request.Model)
+		return 0, Request{}, fmt.Errorf("map trace row %d: no price for %s", row.Index, request.Model)
 	}
 	pickCache(d, &request, entry)
 	return owner, request, nil
 }
 
-func (s *Server) pickOrg(d draws) int {
+func (s *Server) pickOrg(d trace.Draws) int {
 	total := 0
 	for _, o := range s.config.Orgs {
 		total += o.Share
 	}
-	at := d.below(total, drawOrg)
+	at := d.Below(total, drawOrg)
 	for i, o := range s.config.Orgs {
 		if at -= o.Share; at < 0 {
 			return i
@@ -115,8 +93,8 @@ func (s *Server) pickOrg(d draws) int {
 	return len(s.config.Orgs) - 1
 }
 
-func pickModel(d draws, code bool) offering {
-	at := d.below(1000, drawModel)
+func pickModel(d trace.Draws, code bool) offering {
+	at := d.Below(1000, drawModel)
 	for _, model := range offerings {
 		share := model.conv
 		if code {
@@ -131,9 +109,9 @@ func pickModel(d draws, code bool) offering {
 
 // pickTier makes 8 % of the requests batch, 6 % flex and 4 % priority, as far
 // as the model has a published price for it.
-func (s *Server) pickTier(d draws, r *Request) {
+func (s *Server) pickTier(d trace.Draws, r *Request) {
 	day := civil.DateOf(r.Time)
-	at := d.below(100, drawTier)
+	at := d.Below(100, drawTier)
 	tier := TierDefault
 	switch {
 	case at < 8:
@@ -162,15 +140,15 @@ const (
 // pickCache lets 60 % of the long prompts hit the cache with 30 to 95 % of
 // their tokens. Half of the prompts of a model with paid cache writes write
 // what is left over.
-func pickCache(d draws, r *Request, entry price) {
+func pickCache(d trace.Draws, r *Request, entry price) {
 	if r.InputTokens < cacheMinimum {
 		return
 	}
-	if entry.perToken[leafCached] != nil && d.below(100, drawCacheHit) < 60 {
-		share := int64(30 + d.below(66, drawCacheShare))
+	if entry.perToken[leafCached] != nil && d.Below(100, drawCacheHit) < 60 {
+		share := int64(30 + d.Below(66, drawCacheShare))
 		r.CachedTokens = r.InputTokens * share / 100 / cacheStep * cacheStep
 	}
-	if entry.perToken[leafCacheWrite] != nil && d.below(2, drawCacheWrite) == 0 {
+	if entry.perToken[leafCacheWrite] != nil && d.Below(2, drawCacheWrite) == 0 {
 		r.CacheWriteTokens = (r.InputTokens - r.CachedTokens) / cacheStep * cacheStep
 	}
 }
@@ -192,13 +170,13 @@ func projectsOf(org string) []project {
 	var all []project
 	for i, name := range []string{"production", "research", "support", "pilot-2025"} {
 		p := project{
-			id:       "proj_" + identifier(org, name, 24),
+			id:       "proj_" + trace.ID(org, name, 24),
 			name:     name,
 			created:  civil.Date{Year: 2025, Month: time.Month(3 + i), Day: 3},
 			archived: i >= activeProjects,
 		}
 		for _, key := range []string{"service", "batch-jobs"} {
-			p.keys = append(p.keys, "key_"+identifier(org, name+"/"+key, 16))
+			p.keys = append(p.keys, "key_"+trace.ID(org, name+"/"+key, 16))
 		}
 		all = append(all, p)
 	}
@@ -208,14 +186,7 @@ func projectsOf(org string) []project {
 func usersOf(org string) []string {
 	var users []string
 	for _, name := range []string{"ada", "grace", "katherine", "radia"} {
-		users = append(users, "user-"+identifier(org, name, 24))
+		users = append(users, "user-"+trace.ID(org, name, 24))
 	}
 	return users
-}
-
-// identifier is stable over seeds, so that names keep their meaning between
-// runs.
-func identifier(org, name string, length int) string {
-	sum := sha256.Sum256([]byte(org + "\x00" + name))
-	return hex.EncodeToString(sum[:])[:length]
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"cloud.google.com/go/civil"
+
+	"github.com/cloudact/convergence/testing/providers/faults"
+	"github.com/cloudact/convergence/testing/providers/trace"
 )
 
 // Org is one customer of the simulated provider.
@@ -59,10 +62,10 @@ type Server struct {
 	keys    map[string]credential
 	handler http.Handler
 
-	mu    sync.RWMutex
-	orgs  []*org
-	rules []*activeRule
-	calls []Call
+	*faults.Injector
+
+	mu   sync.RWMutex
+	orgs []*org
 }
 
 // org is the state of one organisation. Its requests are sorted by time.
@@ -83,6 +86,7 @@ func New(config Config) (*Server, error) {
 	}
 	config.Orgs = slices.Clone(config.Orgs)
 	s := &Server{prices: list, keys: map[string]credential{}}
+	s.Injector = faults.New(writeFault, knownParameters)
 	if len(config.Days) == 0 {
 		config.Days = Days(civil.Date{Year: 2026, Month: time.August, Day: 19}, 5)
 	}
@@ -135,7 +139,7 @@ func (s *Server) admit(orgs []Org) error {
 
 // deal gives every trace row to one organisation.
 func (s *Server) deal() error {
-	rows, err := trace()
+	rows, err := trace.Rows()
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (s *Server) deal() error {
 		}
 		o := s.orgs[owner]
 		o.requests = append(o.requests, request)
-		o.unservedTokens += row.generated - request.OutputTokens
+		o.unservedTokens += row.Generated - request.OutputTokens
 	}
 	for _, o := range s.orgs {
 		sortByTime(o.requests)

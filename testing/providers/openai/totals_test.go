@@ -19,7 +19,7 @@ const grouped = "&group_by=project_id&group_by=api_key_id&group_by=model&group_b
 func traceSums(t *testing.T) (rows, context, generated int64) {
 	t.Helper()
 	for _, name := range []string{"code", "conv"} {
-		text, err := os.ReadFile("testdata/AzureLLMInferenceTrace_" + name + ".csv")
+		text, err := os.ReadFile("../trace/testdata/AzureLLMInferenceTrace_" + name + ".csv")
 		if err != nil {
 			t.Fatal(err)
 		}
