@@ -16,7 +16,7 @@ import (
 func init() {
 	register.DoFn2x0[row.Page, func(row.Page)](&rebaseFn{})
 	register.DoFn2x0[[]byte, func(sink.StepResult)](&skipFn{})
-	register.DoFn1x0[sink.StepResult](&reportFn{})
+	register.DoFn1x1[sink.StepResult, error](&reportFn{})
 	register.Emitter1[row.Page]()
 	register.Emitter1[sink.StepResult]()
 }
@@ -70,13 +70,14 @@ func (f *skipFn) ProcessElement(_ []byte, emit func(sink.StepResult)) { emit(f.R
 
 var reporter struct {
 	sync.RWMutex
-	report func(sink.StepResult)
+	report func(sink.StepResult) error
 }
 
-// UseReporter sets who is told how steps end, in the process that runs their graph. It
-// may be called by several goroutines at once. On remote workers nobody is set: there
-// counters tell.
-func UseReporter(report func(sink.StepResult)) {
+// UseReporter sets who is told how steps end, in the process that runs their graph: on a
+// remote worker, somebody who leaves it where the launcher finds it. It may be called by
+// several goroutines at once, and twice for one step. An error fails the bundle, so that
+// a runner that tries bundles again tells it again.
+func UseReporter(report func(sink.StepResult) error) {
 	reporter.Lock()
 	defer reporter.Unlock()
 	reporter.report = report
@@ -86,11 +87,15 @@ func UseReporter(report func(sink.StepResult)) {
 type reportFn struct{}
 
 // ProcessElement reports one outcome.
-func (*reportFn) ProcessElement(r sink.StepResult) {
+func (*reportFn) ProcessElement(r sink.StepResult) error {
 	reporter.RLock()
 	report := reporter.report
 	reporter.RUnlock()
-	if report != nil {
-		report(r)
+	if report == nil {
+		return nil
 	}
+	if err := report(r); err != nil {
+		return fmt.Errorf("report how step %s ended: %w", r.Step, err)
+	}
+	return nil
 }

@@ -175,20 +175,13 @@ func (j *job) resultLocked(state, code, message string) runfolder.Result {
 }
 
 // report takes the outcome of a step out of the graph.
-func (j *job) report(r sink.StepResult) {
-	s := runfolder.StepResult{
-		Step: r.Step, Type: r.Type, Index: r.Index, State: r.State, Table: r.Table, Published: r.Published, Unpriced: r.Unpriced,
-		JobIDs: r.JobIDs, Code: r.Code, Error: r.Error, Warnings: r.Warnings, Start: r.Start, End: r.End,
-		Counts: runfolder.StepCounts{Rows: r.Counts.Rows, Rejected: r.Counts.Rejected, Billed: r.Counts.Billed},
-	}
-	if fetches(r.Type) { // other steps get their pages from a step that fetched them
-		s.Counts.Pages, s.Counts.Requests = r.Counts.Pages, r.Counts.Requests
-		s.Counts.Adopted, s.Counts.Refetched = r.Counts.Adopted, r.Counts.Again
-	}
+func (j *job) report(r sink.StepResult) error {
+	s := StepResult(r)
 	j.mu.Lock()
 	j.steps[r.Step] = s
 	j.mu.Unlock()
 	j.event(runfolder.Event{Kind: runfolder.KindStep, Step: r.Step, Result: &s})
+	return nil
 }
 
 func (j *job) progress(counts Counts) {

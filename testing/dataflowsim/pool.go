@@ -1,0 +1,111 @@
+package dataflowsim
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+
+	fnpb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/fnexecution_v1"
+	"google.golang.org/grpc"
+)
+
+// pool starts the workers of one job when the runner asks for them.
+type pool struct {
+	fnpb.UnimplementedBeamFnExternalWorkerPoolServer
+
+	sim     *Sim
+	job     *job
+	built   built
+	faults  Faults
+	address string
+	server  *grpc.Server
+
+	mu      sync.Mutex
+	bridges map[string]*bridge
+	last    string // failure
+}
+
+func (s *Sim) newPool(j *job, b built) (*pool, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the runner: %w", err)
+	}
+	s.mu.Lock()
+	p := &pool{sim: s, job: j, built: b, faults: s.faults, address: listener.Addr().String(), server: grpc.NewServer(), bridges: map[string]*bridge{}}
+	s.mu.Unlock()
+	fnpb.RegisterBeamFnExternalWorkerPoolServer(p.server, p)
+	go func() { _ = p.server.Serve(listener) }()
+	return p, nil
+}
+
+// StartWorker implements the pool for the runner.
+func (p *pool) StartWorker(_ context.Context, r *fnpb.StartWorkerRequest) (*fnpb.StartWorkerResponse, error) {
+	b := &bridge{log: p.sim.options.Log, faults: p.faults, report: p.report}
+	b.start = func(id, address string, exited func()) (func(), error) {
+		return p.sim.startWorker(p.job, p.built, id, address, exited)
+	}
+	b, err := newBridge(p.sim.ctx, r.GetControlEndpoint().GetUrl(), r.GetWorkerId(), b)
+	if err != nil {
+		p.report(err.Error())
+		return &fnpb.StartWorkerResponse{Error: err.Error()}, nil
+	}
+	p.mu.Lock()
+	p.bridges[r.GetWorkerId()] = b
+	p.mu.Unlock()
+	return &fnpb.StartWorkerResponse{}, nil
+}
+
+// StopWorker implements the pool for the runner.
+func (p *pool) StopWorker(_ context.Context, r *fnpb.StopWorkerRequest) (*fnpb.StopWorkerResponse, error) {
+	p.mu.Lock()
+	b := p.bridges[r.GetWorkerId()]
+	delete(p.bridges, r.GetWorkerId())
+	p.mu.Unlock()
+	if b != nil {
+		b.close()
+	}
+	return &fnpb.StopWorkerResponse{}, nil
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	bridges := p.bridges
+	p.bridges = map[string]*bridge{}
+	p.mu.Unlock()
+	for _, b := range bridges {
+		b.close()
+	}
+	p.server.Stop()
+}
+
+func (p *pool) report(message string) {
+	p.sim.say(p.job, "JOB_MESSAGE_ERROR", message)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = message
+}
+
+func (p *pool) failure() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == "" {
+		return "the runner gave the job up"
+	}
+	return p.last
+}
+
+// working reports whether a bundle has succeeded.
+func (p *pool) working() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.bridges {
+		b.mu.Lock()
+		n := b.count
+		b.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
