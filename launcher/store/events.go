@@ -39,7 +39,8 @@ type eventRow struct {
 func (e eventRow) Save() (map[string]bigquery.Value, string, error) {
 	return map[string]bigquery.Value{
 		"event_id": e.EventID, "run_id": e.RunID, "org_slug": e.OrgSlug, "attempt": e.Attempt, "epoch": e.Epoch,
-		"seq": e.Seq, "kind": e.Kind, "step": e.Step, "state": e.State, "payload": e.Payload, "created_at": e.CreatedAt,
+		"seq": e.Seq, "kind": e.Kind, "step": e.Step, "state": e.State, "payload": e.Payload,
+		"created_at": e.CreatedAt.Truncate(time.Microsecond), // the service refuses more digits
 	}, e.EventID, nil
 }
 
