@@ -17,10 +17,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"text/template"
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/api/googleapi"
 )
 
@@ -81,7 +83,9 @@ func (s *Store) Setup(ctx context.Context) error {
 
 // CreateDataset creates a dataset unless it exists.
 func CreateDataset(ctx context.Context, client *bigquery.Client, name, location string) error {
-	err := client.Dataset(name).Create(ctx, &bigquery.DatasetMetadata{Location: location})
+	err := patiently(ctx, func() error {
+		return client.Dataset(name).Create(ctx, &bigquery.DatasetMetadata{Location: location})
+	})
 	if err != nil && !isStatus(err, http.StatusConflict) {
 		return fmt.Errorf("create dataset %s: %w", name, err)
 	}
@@ -110,7 +114,7 @@ func (s *Store) setupTable(ctx context.Context, name string, document []byte) er
 func (s *Store) ensureTable(ctx context.Context, table *bigquery.Table, want *bigquery.TableMetadata) error {
 	meta, err := table.Metadata(ctx)
 	if isStatus(err, http.StatusNotFound) {
-		err = table.Create(ctx, want)
+		err = patiently(ctx, func() error { return table.Create(ctx, want) })
 		if err == nil || isStatus(err, http.StatusConflict) {
 			meta, err = table.Metadata(ctx)
 		}
@@ -148,7 +152,22 @@ func addColumns(ctx context.Context, table *bigquery.Table, meta *bigquery.Table
 	if len(have) == len(meta.Schema) {
 		return nil
 	}
-	_, err := table.Update(ctx, bigquery.TableMetadataToUpdate{Schema: have}, meta.ETag)
+	return patiently(ctx, func() error {
+		_, err := table.Update(ctx, bigquery.TableMetadataToUpdate{Schema: have}, meta.ETag)
+		return err
+	})
+}
+
+// patiently sends a request again that may have been lost, and that is harmless to send
+// twice. A warehouse that nobody serves is an error at once.
+func patiently(ctx context.Context, send func() error) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := send()
+		if err != nil && (refused(err) || errors.Is(err, syscall.ECONNREFUSED)) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(registerPause()))
 	return err
 }
 

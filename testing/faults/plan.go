@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
+	"strings"
 	"sync"
 )
 
@@ -125,12 +127,15 @@ func (r *planned) meets(op string, mutates bool, request *http.Request, body []b
 	return true
 }
 
-// identity tells calls apart, but not the attempts at one: a job is known by its id, any
-// other call by all that it says.
+// reference is the part of a job that clients make up anew for each attempt.
+var reference = regexp.MustCompile(`"jobId":\s*"[A-Za-z0-9]+"`)
+
+// identity tells calls apart, but not the attempts at one. An upload is known by its job,
+// because its boundary is made up.
 func identity(r *http.Request, body []byte) string {
-	if id := jobOf(r, body).Reference.ID; id != "" {
-		return id
+	if strings.HasPrefix(r.URL.Path, "/upload/") {
+		return jobOf(r, body).Reference.ID
 	}
-	sum := sha256.Sum256(body)
+	sum := sha256.Sum256(reference.ReplaceAll(body, nil))
 	return fmt.Sprintf("%s %s %x", r.Method, r.URL.Path, sum)
 }

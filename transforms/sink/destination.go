@@ -39,7 +39,7 @@ func ensureTable(ctx context.Context, c *bigquery.Client, t Table, extra row.Sch
 	for try := 0; ; try++ {
 		md, err := d.table.Metadata(ctx)
 		if hasStatus(err, http.StatusNotFound) {
-			err = d.table.Create(ctx, t.metadata(extra))
+			err = persist(ctx, func() error { return d.table.Create(ctx, t.metadata(extra)) })
 			if err == nil || hasStatus(err, http.StatusConflict) && try < schemaTries {
 				continue
 			}
@@ -55,7 +55,10 @@ func ensureTable(ctx context.Context, c *bigquery.Client, t Table, extra row.Sch
 			d.describe(md, want)
 			return d, nil
 		}
-		_, err = d.table.Update(ctx, bigquery.TableMetadataToUpdate{Schema: append(md.Schema, missing...)}, md.ETag)
+		err = persist(ctx, func() error {
+			_, err := d.table.Update(ctx, bigquery.TableMetadataToUpdate{Schema: append(md.Schema, missing...)}, md.ETag)
+			return err
+		})
 		if err != nil && (!hasStatus(err, http.StatusPreconditionFailed) || try >= schemaTries) {
 			return d, fmt.Errorf("add columns to table %s.%s: %w", t.Dataset, t.Name, err)
 		}

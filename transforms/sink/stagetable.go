@@ -22,20 +22,40 @@ func ensureStage(ctx context.Context, c *bigquery.Client, o Options, u row.Unit)
 	name := stageName(u)
 	t := c.DatasetInProject(o.Table.Project, o.Table.Dataset).Table(name)
 	expiry := time.Now().Add(stageLife)
-	err := t.Create(ctx, &bigquery.TableMetadata{
-		Schema:         stageSchema(o.Table.Schema),
-		ExpirationTime: expiry,
-		Description:    fmt.Sprintf("Staging of step %s for %s", o.Step, o.Table.Name),
+	err := persist(ctx, func() error {
+		return t.Create(ctx, &bigquery.TableMetadata{
+			Schema:         stageSchema(o.Table.Schema),
+			ExpirationTime: expiry,
+			Description:    fmt.Sprintf("Staging of step %s for %s", o.Step, o.Table.Name),
+		})
 	})
 	var md *bigquery.TableMetadata
 	switch {
 	case err == nil:
 		md, err = t.Metadata(ctx)
 	case hasStatus(err, http.StatusConflict):
-		md, err = t.Update(ctx, bigquery.TableMetadataToUpdate{ExpirationTime: expiry}, "")
+		err = persist(ctx, func() (err error) {
+			md, err = t.Update(ctx, bigquery.TableMetadataToUpdate{ExpirationTime: expiry}, "")
+			return err
+		})
 	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("make staging table %s.%s: %w", o.Table.Dataset, name, err)
 	}
 	return md.CreationTime, nil
+}
+
+// persist sends a request again while it is unknown whether it arrived, which must be
+// harmless.
+func persist(ctx context.Context, send func() error) error {
+	pauses := newPauses(ctx)
+	for {
+		err := send()
+		if err == nil || !isUncertain(err) {
+			return err
+		}
+		if err := pauses.wait(ctx, err); err != nil {
+			return err
+		}
+	}
 }
