@@ -1,12 +1,15 @@
 // Package api is the HTTP service: one file per resource on a chi router, with huma for
 // validation and the OpenAPI document. It authenticates, checks what a caller may do and
-// hands requests to the launcher; it knows neither Beam nor BigQuery.
+// hands requests to the launcher; it knows neither Beam nor BigQuery, and the environment
+// only as the fields of Config. What it needs of others it declares beside the handlers
+// that need it; cmd wires the rest of the program to that.
 package api
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -15,26 +18,20 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/cors"
 
-	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/api/limit"
 )
 
 // ServiceName is what health checks and the OpenAPI title say.
 const ServiceName = "convergence-data-pipeline"
 
-// Runs is what the API needs of the launcher.
-type Runs interface {
-	Launch(ctx context.Context, r launcher.Request) (run launcher.Run, existing bool, err error)
-	Run(ctx context.Context, org, id string) (launcher.Run, error)
-	List(ctx context.Context, org string, f launcher.Filter) ([]launcher.Run, error)
-}
+// levelRequest is how the end of every request is logged.
+const levelRequest = slog.LevelDebug
 
-// Keys finds who an API key speaks for by the lower-case hex SHA-256 of its text.
-type Keys interface {
-	Lookup(ctx context.Context, hash string) (launcher.Principal, bool, error)
-}
-
-// Config wires the service. Every field is required.
+// Config wires the service. The first group is required; what is nil in the second has
+// no routes.
 type Config struct {
 	Runs        Runs
 	Keys        Keys
@@ -44,12 +41,55 @@ type Config struct {
 	Environment string
 	Now         func() time.Time
 	Log         *slog.Logger
+
+	Catalogue Catalogue
+	Documents Documents
+	Metrics   *Metrics
+	Audit     Audit
+
+	RootKey        string         // "" = routes of the root key answer 503
+	OpenOrg        string         // organisation of requests without a key; "" = they are refused
+	Limits         Limits         // zero = none
+	CORS           CORS           // zero = no other origin may read answers
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; nil = nobody's
+	NoDocs         bool           // /docs is not served
 }
 
-// New returns the service's handler.
+// Limits are calls a minute.
+type Limits struct {
+	Address int // per client address, before anybody is known
+	Global  int
+	Org     int
+	Run     int // of the run endpoints, per organisation
+}
+
+// CORS says which web pages may read answers.
+type CORS struct {
+	Origins     []string
+	Methods     []string
+	Headers     []string
+	Credentials bool
+}
+
+type service struct {
+	cfg     Config
+	headers []header
+	limits  *limits
+	huma    huma.API
+}
+
+// New returns the service's handler, which is a chi.Routes.
 func New(cfg Config) http.Handler {
+	ownErrors()
+	s := &service{cfg: cfg, headers: securityHeaders(cfg.Environment == "production")}
+	if cfg.Limits != (Limits{}) {
+		s.limits = &limits{
+			address: limit.New(cfg.Limits.Address, cfg.Now), global: limit.New(cfg.Limits.Global, cfg.Now),
+			org: limit.New(cfg.Limits.Org, cfg.Now), run: limit.New(cfg.Limits.Run, cfg.Now),
+		}
+	}
 	router := chi.NewRouter()
-	router.Use(requestID, recoverer(cfg.Log), accessLog(cfg.Log), securityHeaders, plainPaths)
+	s.middleware(router)
 	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, newProblem(http.StatusNotFound, codeNotFound, "no such resource: "+r.URL.Path))
 	})
@@ -57,25 +97,60 @@ func New(cfg Config) http.Handler {
 		w.Header().Set("Allow", strings.Join(allowed(router, r.URL.Path), ", "))
 		writeProblem(w, r, newProblem(http.StatusMethodNotAllowed, codeMethodNotAllowed, r.Method+" is not allowed here"))
 	})
-	s := &service{cfg: cfg}
-	ownErrors()
-	config := huma.DefaultConfig(ServiceName, cfg.Version)
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"orgKey": {Type: "apiKey", In: "header", Name: headerKey},
-	}
-	config.CreateHooks = nil // no $schema member in answers
-	config.Transformers = append(config.Transformers, completeProblem)
-	s.health(humachi.New(router, config))
-	router.Group(func(protected chi.Router) {
-		protected.Use(s.authenticate)
-		inner := config
-		inner.OpenAPIPath, inner.DocsPath, inner.SchemasPath = "", "", ""
-		s.pipelines(humachi.New(protected, inner)) // into the same OpenAPI document
-	})
+	s.huma = humachi.New(router, s.document())
+	s.routes()
+	s.docs(router)
 	for _, path := range openAPIPaths { // they are rendered on first use, without a lock
 		router.ServeHTTP(discard{}, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}, Header: http.Header{}})
 	}
 	return router
+}
+
+func (s *service) middleware(router chi.Router) {
+	if len(s.cfg.TrustedProxies) > 0 {
+		var prefixes []string
+		for _, p := range s.cfg.TrustedProxies {
+			prefixes = append(prefixes, p.String())
+		}
+		router.Use(middleware.ClientIPFromXFF(prefixes...))
+	}
+	router.Use(s.begin)
+	if c := s.cfg.CORS; len(c.Origins) > 0 {
+		router.Use(cors.Handler(cors.Options{
+			AllowedOrigins: c.Origins, AllowedMethods: c.Methods, AllowedHeaders: c.Headers, AllowCredentials: c.Credentials,
+			ExposedHeaders: []string{headerRequestID, "Link", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"},
+			MaxAge:         preflightSeconds,
+		}))
+	}
+}
+
+const preflightSeconds = 600
+
+// document is the OpenAPI document before the routes are in it.
+func (s *service) document() huma.Config {
+	config := huma.DefaultConfig(ServiceName, s.cfg.Version)
+	config.Info.Description = "Runs YAML-defined ETL pipelines for LLM and cloud cost, and shows what they did. " +
+		"Errors are application/problem+json; their code tells kinds apart. Lists take limit and cursor, and name the next page in a Link header."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"orgKey":  {Type: "apiKey", In: "header", Name: headerKey, Description: "key of an organisation"},
+		"rootKey": {Type: "apiKey", In: "header", Name: headerRootKey, Description: "the platform's root key"},
+	}
+	config.CreateHooks = nil // no $schema member in answers
+	config.DocsPath, config.SchemasPath = "", ""
+	config.Transformers = append(config.Transformers, completeProblem)
+	return config
+}
+
+// routes registers what is wired.
+func (s *service) routes() {
+	s.health()
+	s.runs()
+	if s.cfg.Catalogue != nil {
+		s.catalogue()
+	}
+	if s.cfg.Documents != nil {
+		s.documents()
+	}
 }
 
 var openAPIPaths = []string{"/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"}
@@ -100,5 +175,3 @@ func allowed(routes chi.Routes, path string) []string {
 	}
 	return out
 }
-
-type service struct{ cfg Config }

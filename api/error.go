@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -14,41 +16,53 @@ import (
 
 // Codes of this package, beside the launcher's.
 const (
-	codeNotFound             = launcher.Code("RESOURCE_NOT_FOUND")
-	codeMethodNotAllowed     = launcher.Code("METHOD_NOT_ALLOWED")
-	codeInvalidAPIKey        = launcher.Code("INVALID_API_KEY")
-	codeAPIKeyExpired        = launcher.Code("API_KEY_EXPIRED")
-	codeForbidden            = launcher.Code("FORBIDDEN")
-	codeOrgMismatch          = launcher.Code("ORG_MISMATCH")
-	codeOrgInactive          = launcher.Code("ORG_INACTIVE")
-	codeSubscriptionInactive = launcher.Code("SUBSCRIPTION_INACTIVE")
-	codeInvalidPath          = launcher.Code("INVALID_PATH")
-	codeInvalidPayload       = launcher.Code("INVALID_PAYLOAD")
-	codeInvalidRequest       = launcher.Code("INVALID_REQUEST")
-	codePayloadTooLarge      = launcher.Code("PAYLOAD_TOO_LARGE")
+	codeNotFound         = launcher.Code("RESOURCE_NOT_FOUND")
+	codeMethodNotAllowed = launcher.Code("METHOD_NOT_ALLOWED")
+	codeInvalidAPIKey    = launcher.Code("INVALID_API_KEY")
+	codeAPIKeyExpired    = launcher.Code("API_KEY_EXPIRED")
+	codeOrgMismatch      = launcher.Code("ORG_MISMATCH")
+	codeOrgInactive      = launcher.Code("ORG_INACTIVE")
+	codeInvalidPath      = launcher.Code("INVALID_PATH")
+	codeInvalidPayload   = launcher.Code("INVALID_PAYLOAD")
+	codeInvalidRequest   = launcher.Code("INVALID_REQUEST")
+	codePayloadTooLarge  = launcher.Code("PAYLOAD_TOO_LARGE")
+	codeInvalidHeaders   = launcher.Code("INVALID_HEADERS")
+	codeUnsupportedMedia = launcher.Code("UNSUPPORTED_MEDIA_TYPE")
+	codeRequestTimeout   = launcher.Code("REQUEST_TIMEOUT")
+	codeRateLimited      = launcher.Code("RATE_LIMIT_EXCEEDED")
+	codeConflict         = launcher.Code("CONFLICT")
 )
 
 // statuses is the only table from code to HTTP status.
 var statuses = map[launcher.Code]int{
-	launcher.CodePipelineNotFound: http.StatusNotFound,
-	launcher.CodeRunNotFound:      http.StatusNotFound,
-	launcher.CodeInvalidPipeline:  http.StatusUnprocessableEntity,
-	launcher.CodeInvalidParameter: http.StatusUnprocessableEntity,
-	launcher.CodeNotConfigured:    http.StatusBadRequest,
-	launcher.CodeInternal:         http.StatusInternalServerError,
-	codeNotFound:                  http.StatusNotFound,
-	codeMethodNotAllowed:          http.StatusMethodNotAllowed,
-	codeInvalidAPIKey:             http.StatusUnauthorized,
-	codeAPIKeyExpired:             http.StatusUnauthorized,
-	codeForbidden:                 http.StatusForbidden,
-	codeOrgMismatch:               http.StatusForbidden,
-	codeOrgInactive:               http.StatusForbidden,
-	codeSubscriptionInactive:      http.StatusForbidden,
-	codeInvalidPath:               http.StatusBadRequest,
-	codeInvalidPayload:            http.StatusUnprocessableEntity,
-	codeInvalidRequest:            http.StatusBadRequest,
-	codePayloadTooLarge:           http.StatusRequestEntityTooLarge,
-	launcher.CodeUnavailable:      http.StatusServiceUnavailable,
+	launcher.CodePipelineNotFound:     http.StatusNotFound,
+	launcher.CodeRunNotFound:          http.StatusNotFound,
+	launcher.CodeInvalidPipeline:      http.StatusUnprocessableEntity,
+	launcher.CodeInvalidParameter:     http.StatusUnprocessableEntity,
+	launcher.CodeNotConfigured:        http.StatusBadRequest,
+	launcher.CodeInternal:             http.StatusInternalServerError,
+	codeNotFound:                      http.StatusNotFound,
+	codeMethodNotAllowed:              http.StatusMethodNotAllowed,
+	codeInvalidAPIKey:                 http.StatusUnauthorized,
+	codeAPIKeyExpired:                 http.StatusUnauthorized,
+	launcher.CodeForbidden:            http.StatusForbidden,
+	launcher.CodeDailyQuota:           http.StatusTooManyRequests,
+	launcher.CodeMonthlyQuota:         http.StatusTooManyRequests,
+	launcher.CodeConcurrentLimit:      http.StatusTooManyRequests,
+	launcher.CodeIdempotencyConflict:  http.StatusConflict,
+	codeOrgMismatch:                   http.StatusForbidden,
+	codeOrgInactive:                   http.StatusForbidden,
+	launcher.CodeSubscriptionInactive: http.StatusForbidden,
+	codeInvalidPath:                   http.StatusBadRequest,
+	codeInvalidPayload:                http.StatusUnprocessableEntity,
+	codeInvalidRequest:                http.StatusBadRequest,
+	codePayloadTooLarge:               http.StatusRequestEntityTooLarge,
+	codeInvalidHeaders:                http.StatusBadRequest,
+	codeUnsupportedMedia:              http.StatusUnsupportedMediaType,
+	codeRequestTimeout:                http.StatusRequestTimeout,
+	codeRateLimited:                   http.StatusTooManyRequests,
+	codeConflict:                      http.StatusConflict,
+	launcher.CodeUnavailable:          http.StatusServiceUnavailable,
 }
 
 // Problem is an RFC 9457 answer. It holds neither internals nor secrets.
@@ -61,6 +75,9 @@ type Problem struct {
 	Code      launcher.Code `json:"code" doc:"machine-readable kind"`
 	RequestID string        `json:"request_id,omitempty"`
 	Errors    []FieldError  `json:"errors,omitempty"`
+
+	retry     time.Duration // when to try again; 0 = the answer does not say
+	challenge string        // scheme of a WWW-Authenticate header
 }
 
 // FieldError is one thing wrong with a request or a document.
@@ -77,6 +94,18 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType implements huma's content type override.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(seconds(p.retry)))
+	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
+	}
+	return h
+}
 
 func newProblem(status int, code launcher.Code, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
@@ -103,6 +132,7 @@ func problemOf(err error) *Problem {
 		return coded(launcher.CodeInternal, "the service could not do this; the request id finds the reason in its log")
 	}
 	p = coded(e.Code, e.Message)
+	p.retry = e.RetryAfter
 	for _, line := range e.Problems {
 		p.Errors = append(p.Errors, FieldError{Loc: "document", Msg: line})
 	}
@@ -123,8 +153,9 @@ func (s *service) problem(ctx context.Context, what string, err error) *Problem 
 // completeProblem adds what only the request knows to a Problem that a handler returned.
 func completeProblem(ctx huma.Context, _ string, v any) (any, error) {
 	if p, ok := v.(*Problem); ok {
-		u := ctx.URL()
-		p.Instance, p.RequestID = u.Path, requestIDOf(ctx.Context())
+		u, x := ctx.URL(), exchangeOf(ctx.Context())
+		p.Instance, p.RequestID = u.Path, x.id
+		x.code, x.detail = p.Code, p.Detail
 	}
 	return v, nil
 }
@@ -151,6 +182,10 @@ func codeOfStatus(status int) launcher.Code {
 		return codePayloadTooLarge
 	case http.StatusNotFound:
 		return codeNotFound
+	case http.StatusUnsupportedMediaType:
+		return codeUnsupportedMedia
+	case http.StatusRequestTimeout:
+		return codeRequestTimeout
 	case http.StatusInternalServerError:
 		return launcher.CodeInternal
 	default:
@@ -158,9 +193,18 @@ func codeOfStatus(status int) launcher.Code {
 	}
 }
 
+// writeProblem answers a request that reaches no handler.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
-	p.Instance, p.RequestID = r.URL.Path, requestIDOf(r.Context())
-	w.Header().Set("Content-Type", "application/problem+json")
+	x := exchangeOf(r.Context())
+	p.Instance, p.RequestID = r.URL.Path, x.id
+	x.code, x.detail = p.Code, p.Detail
+	h := w.Header()
+	for name, values := range p.GetHeaders() {
+		h[name] = values
+	}
+	h["Content-Type"] = problemType
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	_ = json.NewEncoder(w).Encode(p) //nolint:errchkjson // plain data; a client that is gone needs no answer
 }
+
+var problemType = []string{"application/problem+json"}

@@ -30,26 +30,50 @@ type welcomeOutput struct {
 		Message     string `json:"message"`
 		Version     string `json:"version"`
 		Environment string `json:"environment"`
-		Docs        string `json:"docs"`
-		OpenAPI     string `json:"openapi"`
+		Docs        string `json:"docs" doc:"path of this interface's description for people, or disabled"`
+		OpenAPI     string `json:"openapi" doc:"path of its description for programs"`
+		Health      string `json:"health"`
+		Metrics     string `json:"metrics,omitempty"`
 	}
 }
 
-func (s *service) health(api huma.API) {
-	huma.Get(api, "/", func(context.Context, *struct{}) (*welcomeOutput, error) {
-		var out welcomeOutput
-		out.Body.Message = "Welcome to " + ServiceName
-		out.Body.Version, out.Body.Environment = s.cfg.Version, s.cfg.Environment
-		out.Body.Docs, out.Body.OpenAPI = "/docs", "/openapi.json"
-		return &out, nil
-	})
-	huma.Get(api, "/health", func(context.Context, *struct{}) (*healthOutput, error) {
+func (s *service) health() {
+	public := func(path, id, summary string, also ...int) route {
+		return route{method: http.MethodGet, path: path, id: id, summary: summary, tag: "Service", also: also}
+	}
+	add(s, public("/", "welcome", "What is running here, and where to read on"), s.welcome)
+	add(s, public("/health", "health", "Whether the process answers"), func(context.Context, *struct{}) (*healthOutput, error) {
 		return &healthOutput{Status: http.StatusOK, Body: healthBody{
 			Status: "healthy", Service: ServiceName, Version: s.cfg.Version, Environment: s.cfg.Environment,
 		}}, nil
 	})
-	huma.Get(api, "/health/live", s.live)
-	huma.Get(api, "/health/ready", s.ready)
+	add(s, public("/health/live", "health-live", "Whether the process should go on running"), s.live)
+	add(s, public("/health/ready", "health-ready", "Whether the service can take requests"), s.ready)
+	doc := s.huma.OpenAPI()
+	for _, path := range []string{"/health/live", "/health/ready"} { // 503 is an answer here, not a problem
+		op := doc.Paths[path].Get
+		op.Responses["503"] = &huma.Response{Description: http.StatusText(http.StatusServiceUnavailable), Content: op.Responses["200"].Content}
+	}
+	if s.cfg.Metrics != nil {
+		add(s, public("/metrics", "metrics", "Prometheus metrics"), s.metrics)
+		doc.Paths["/metrics"].Get.Responses["200"].Content = map[string]*huma.MediaType{
+			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
+		}
+	}
+}
+
+func (s *service) welcome(context.Context, *struct{}) (*welcomeOutput, error) {
+	var out welcomeOutput
+	out.Body.Message = "Welcome to " + ServiceName
+	out.Body.Version, out.Body.Environment = s.cfg.Version, s.cfg.Environment
+	out.Body.Docs, out.Body.OpenAPI, out.Body.Health = docsPath, "/openapi.json", "/health"
+	if s.cfg.NoDocs {
+		out.Body.Docs = "disabled"
+	}
+	if s.cfg.Metrics != nil {
+		out.Body.Metrics = "/metrics"
+	}
+	return &out, nil
 }
 
 func (s *service) live(context.Context, *struct{}) (*healthOutput, error) {

@@ -113,6 +113,7 @@ type Filter struct {
 	Pipeline string // exact tracking id
 	State    State
 	Limit    int
+	After    string // id of the last run of the page before; "" = the first page
 }
 
 // Register is where generations are opened. Acquire creates the name if it is absent and

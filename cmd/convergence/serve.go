@@ -27,13 +27,8 @@ import (
 )
 
 const (
-	keysFile     = "keys.json"
-	stopGrace    = 20 * time.Second
-	headTimeout  = 10 * time.Second
-	readTimeout  = 30 * time.Second
-	writeTimeout = 60 * time.Second
-	idleTimeout  = 2 * time.Minute
-	maxHeader    = 32 << 10
+	keysFile  = "keys.json"
+	stopGrace = 20 * time.Second
 )
 
 type serveFlags struct {
@@ -53,14 +48,14 @@ func (a *app) serveCommand() *cobra.Command {
 		Args: exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), f) },
 	}
-	c.Flags().StringVar(&f.addr, "addr", "127.0.0.1:8001", "address to listen on; port 0 = a free one")
+	c.Flags().StringVar(&f.addr, "addr", a.env.Service.Addr, "address to listen on; port 0 = a free one")
 	c.Flags().BoolVar(&f.local, "local", false, "use the embedded warehouse and seed development organisations")
 	c.Flags().StringArrayVar(&f.orgs, "org", []string{defaultOrg}, "organisation to seed with --local; repeatable")
 	return c
 }
 
 func (a *app) serve(ctx context.Context, f serveFlags) error {
-	if err := a.checkServe(f); err != nil {
+	if err := errors.Join(a.checkServe(f), checkProduction(a.env)); err != nil {
 		return err
 	}
 	catalog, err := configs.Open(configs.Shipped())
@@ -156,13 +151,20 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 	})
 	defer l.Close()
 	var stopping atomic.Bool
-	server := &http.Server{
-		Handler: api.New(api.Config{
-			Runs: l, Keys: store.NewKeys(s), Ready: s.Ping, Stopping: stopping.Load,
-			Version: version, Environment: w.env.Name, Now: launcher.Clock, Log: log,
-		}),
-		ReadHeaderTimeout: headTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+	metrics := api.NewMetrics()
+	if addr := w.env.Service.DebugAddr; addr != "" {
+		if err := serveDebug(ctx, addr, metrics.Handler(), log); err != nil {
+			return err
+		}
 	}
+	cfg := a.httpConfig(w.env, log)
+	cfg.Runs, cfg.Keys, cfg.Ready, cfg.Stopping = l, store.NewKeys(s), s.Ping, stopping.Load
+	if w.env.Service.Metrics {
+		cfg.Metrics = metrics
+	}
+	pipelines := &catalogueOf{env: w.env, planner: newPlanner(w.env, catalog), bigquery: w.BigQuery, now: launcher.Clock, log: log}
+	cfg.Catalogue, cfg.Documents = pipelines, pipelines
+	server := newServer(api.New(cfg))
 	fmt.Fprintf(a.out, "listening on http://%s\n", listener.Addr())
 	if w.local != nil {
 		fmt.Fprintf(a.out, "API keys of the development organisations are in %s\n", filepath.Join(a.dataDir, keysFile))

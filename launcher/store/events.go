@@ -115,7 +115,12 @@ func (s *Store) List(ctx context.Context, org string, filter launcher.Filter) ([
 		limit = defaultLimit
 	}
 	var out []launcher.Run
+	skip := filter.After != ""
 	for _, group := range byRun(rows) {
+		if skip { // up to the last run of the page before, whatever state it is in by now
+			skip = group[0].RunID != filter.After
+			continue
+		}
 		run, found, err := launcher.Reduce(eventsOf(group))
 		if err != nil {
 			return nil, err

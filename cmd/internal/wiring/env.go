@@ -5,15 +5,16 @@
 package wiring
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/cloudact/convergence/configs"
 )
 
-// Names of environment variables. A job gets those of JobEnviron and nothing else.
+// Names of environment variables that more than one place speaks of; the others are in
+// settings. A job gets those of JobEnviron and nothing else.
 const (
 	envName             = "ENVIRONMENT"
 	envProject          = "GCP_PROJECT_ID"
@@ -22,7 +23,6 @@ const (
 	envLogLevel         = "LOG_LEVEL"
 	envBigQueryEndpoint = "CONVERGENCE_BIGQUERY_ENDPOINT"
 	envKMSEndpoint      = "CONVERGENCE_KMS_ENDPOINT"
-	envDataDir          = "CONVERGENCE_DATA_DIR"
 	ownPrefix           = "CONVERGENCE_"
 )
 
@@ -41,9 +41,6 @@ var systemNames = []string{
 // suffixes end dataset names: {org}_{suffix}.
 var suffixes = map[string]string{"development": "local", "staging": "stage", "production": "prod"}
 
-// logLevels are slog's names.
-var logLevels = []string{slog.LevelDebug.String(), slog.LevelInfo.String(), slog.LevelWarn.String(), slog.LevelError.String()}
-
 // Environment is the configuration of a process. The zero value is not useful.
 type Environment struct {
 	Name             string // development, staging or production
@@ -54,6 +51,7 @@ type Environment struct {
 	KMSKey           string // resource name; "" = the default key of the project
 	DataDir          string
 	LogLevel         string
+	Service          Service           // of the service alone
 	origins          map[string]string // OPENAI_API_BASE_URL and the like, as set
 	system           []string          // KEY=value of systemNames, as set
 	project          bool              // a project was named
@@ -63,38 +61,44 @@ type Environment struct {
 // and no project are configured.
 func (e Environment) Embedded() bool { return e.BigQueryEndpoint == "" && !e.project }
 
-// Read reads an environment; environ is as os.Environ returns it. Unknown CONVERGENCE_
-// names are errors, because a misspelt setting would be silently ignored.
+// Read reads an environment; environ is as os.Environ returns it. The error names every
+// setting that is wrong. Unknown CONVERGENCE_ names are among them, because a misspelt
+// setting would be silently ignored. An empty value is no value.
 func Read(environ []string) (Environment, error) {
-	e := Environment{
-		Name: "development", Project: defaultProject, Location: defaultLocation, DataDir: defaultDataDir,
-		LogLevel: "INFO", origins: map[string]string{},
+	e := Environment{origins: map[string]string{}}
+	known := map[string]Setting{}
+	for _, s := range settings {
+		known[s.Name] = s
+		if s.Default != "" {
+			if err := s.set(&e, s.Default); err != nil {
+				return Environment{}, fmt.Errorf("environment: default of %s: %w", s.Name, err)
+			}
+		}
 	}
-	targets := map[string]*string{
-		envName: &e.Name, envProject: &e.Project, envLocation: &e.Location, envKMSKey: &e.KMSKey, envLogLevel: &e.LogLevel,
-		envBigQueryEndpoint: &e.BigQueryEndpoint, envKMSEndpoint: &e.KMSEndpoint, envDataDir: &e.DataDir,
-	}
+	e.project = false // a default names no project
+	var wrong []error
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		switch target := targets[name]; {
-		case target != nil && value != "":
-			*target = value
-			e.project = e.project || name == envProject
-		case target != nil:
+		setting, ok := known[name]
+		switch {
+		case ok && value != "":
+			if err := setting.set(&e, value); err != nil {
+				wrong = append(wrong, fmt.Errorf("environment: %s %w", name, err))
+			}
+		case ok:
 		case strings.HasPrefix(name, ownPrefix):
-			return Environment{}, fmt.Errorf("environment: %s is not a setting; there are %s, %s and %s", name, envBigQueryEndpoint, envKMSEndpoint, envDataDir)
+			wrong = append(wrong, fmt.Errorf("environment: %s is not a setting; there are %s", name, strings.Join(ownNames(), ", ")))
 		case strings.HasSuffix(name, "_API_BASE_URL") && value != "":
 			e.origins[name] = value
 		case slices.Contains(systemNames, strings.ToUpper(name)):
 			e.system = append(e.system, pair)
 		}
 	}
-	if suffixes[e.Name] == "" {
-		return Environment{}, fmt.Errorf("environment: %s is %q; it must be development, staging or production", envName, e.Name)
+	if e.KMSKey == "" {
+		e.KMSKey = e.Service.kms.name()
 	}
-	e.LogLevel = strings.ToUpper(e.LogLevel)
-	if !slices.Contains(logLevels, e.LogLevel) {
-		return Environment{}, fmt.Errorf("environment: %s is %q; it must be one of %s", envLogLevel, e.LogLevel, strings.Join(logLevels, ", "))
+	if err := errors.Join(wrong...); err != nil {
+		return Environment{}, err
 	}
 	return e, nil
 }

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// maxOrgs bounds the organisations that have series of their own; others share one.
+const (
+	maxOrgs   = 200
+	otherOrgs = "other"
+)
+
+// Metrics are what the service counts. The zero value is not useful; see NewMetrics.
+type Metrics struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	runs      *prometheus.CounterVec
+	runTimes  *prometheus.HistogramVec
+	active    *prometheus.GaugeVec
+	quota     *prometheus.GaugeVec
+	queued    *prometheus.GaugeVec
+	rows      *prometheus.CounterVec
+	retries   *prometheus.CounterVec
+	warehouse *prometheus.CounterVec
+
+	mu   sync.Mutex
+	orgs map[string]bool
+}
+
+// NewMetrics returns metrics in a registry of their own, the Go runtime's included.
+func NewMetrics() *Metrics {
+	labels := []string{"org_slug", "pipeline_id", "status"}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(), orgs: map[string]bool{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "http_requests_total", Help: "Answered requests.",
+		}, []string{"method", "route", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "http_request_duration_seconds", Help: "From the first byte of a request to the end of its handler.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30},
+		}, []string{"route"}),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipeline_executions_total", Help: "Runs that have ended.",
+		}, labels),
+		runTimes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "pipeline_duration_seconds", Help: "From the request for a run to its end.",
+			Buckets: []float64{1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600},
+		}, labels),
+		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "active_pipelines", Help: "Runs that this process follows.",
+		}, []string{"org_slug"}),
+		quota: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "quota_utilization", Help: "Share of a quota that is used, 0 to 1.",
+		}, []string{"org_slug", "quota_type"}),
+		queued: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pipeline_queue_depth", Help: "Runs in the queue by state.",
+		}, []string{"state"}),
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "processor_rows_total", Help: "Rows that reached a sink, by processor.",
+		}, []string{"processor"}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "processor_retries_total", Help: "Requests to providers that were made again, by processor.",
+		}, []string{"processor"}),
+		warehouse: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "warehouse_calls_total", Help: "Requests to the warehouse by the service, by method and status.",
+		}, []string{"method", "status"}),
+	}
+	m.registry.MustRegister(m.requests, m.durations, m.runs, m.runTimes, m.active, m.quota, m.queued, m.rows, m.retries, m.warehouse,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *Metrics) request(method, route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(knownMethod(method), route, strconv.Itoa(status)).Inc()
+	m.durations.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// knownMethod keeps a caller from making series.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
+}
+
+// RunEnded counts a run.
+func (m *Metrics) RunEnded(org, pipelineID, status string, took time.Duration) {
+	if org = m.label(org); org == otherOrgs {
+		pipelineID = otherOrgs
+	}
+	m.runs.WithLabelValues(org, pipelineID, status).Inc()
+	m.runTimes.WithLabelValues(org, pipelineID, status).Observe(took.Seconds())
+}
+
+// StepEnded counts what a step did.
+func (m *Metrics) StepEnded(processor string, rows, retries int64) {
+	m.rows.WithLabelValues(processor).Add(float64(rows))
+	m.retries.WithLabelValues(processor).Add(float64(retries))
+}
+
+// Active adds to the runs of an organisation that this process follows.
+func (m *Metrics) Active(org string, change int) {
+	m.active.WithLabelValues(m.label(org)).Add(float64(change))
+}
+
+// Quota sets how much of a quota is used.
+func (m *Metrics) Quota(org, kind string, used, limit int64) {
+	if limit > 0 {
+		m.quota.WithLabelValues(m.label(org), kind).Set(float64(used) / float64(limit))
+	}
+}
+
+// Queued sets how many runs are in a state of the queue.
+func (m *Metrics) Queued(state string, runs int64) {
+	m.queued.WithLabelValues(state).Set(float64(runs))
+}
+
+// WarehouseCall counts a request to the warehouse; status is 0 without an answer.
+func (m *Metrics) WarehouseCall(method string, status int) {
+	m.warehouse.WithLabelValues(knownMethod(method), strconv.Itoa(status)).Inc()
+}
+
+// label is the organisation, if it is among the first that were seen.
+func (m *Metrics) label(org string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.orgs[org] {
+		return org
+	}
+	if len(m.orgs) >= maxOrgs {
+		return otherOrgs
+	}
+	m.orgs[org] = true
+	return org
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+type metricsOutput struct {
+	Body func(ctx huma.Context)
+}
+
+func (s *service) metrics(context.Context, *struct{}) (*metricsOutput, error) {
+	return &metricsOutput{Body: func(ctx huma.Context) {
+		r, w := humachi.Unwrap(ctx)
+		s.cfg.Metrics.Handler().ServeHTTP(w, r)
+	}}, nil
+}
