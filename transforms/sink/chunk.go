@@ -20,9 +20,10 @@ type ChunkRef struct {
 	Requests  int64        `json:"requests,omitempty"`
 	Billed    int64        `json:"bytes_billed,omitempty"`
 	JobID     string       `json:"job_id,omitempty"`
-	Start     int64        `json:"start,omitempty"`   // when its first page arrived, microseconds since the epoch
-	Adopted   bool         `json:"adopted,omitempty"` // an earlier attempt staged it, in a chain that this one goes on with
-	Spare     bool         `json:"spare,omitempty"`   // an earlier attempt staged it, but nothing leads to it: never published
-	Landed    string       `json:"landed,omitempty"`  // set: no chunk, but what had published the unit before
+	Start     int64        `json:"start,omitempty"`     // when its first page arrived, microseconds since the epoch
+	Adopted   bool         `json:"adopted,omitempty"`   // an earlier attempt staged it, in a chain that this one goes on with
+	Spare     bool         `json:"spare,omitempty"`     // an earlier attempt staged it, but nothing leads to it: never published
+	Truncated bool         `json:"truncated,omitempty"` // a query returned as many rows as its LIMIT allows
+	Landed    string       `json:"landed,omitempty"`    // set: no chunk, but what had published the unit before
 	Failure   *row.Failure `json:"failure,omitempty"`
 }

@@ -59,10 +59,18 @@ func ensureTable(ctx context.Context, c *bigquery.Client, t Table, extra row.Sch
 			_, err := d.table.Update(ctx, bigquery.TableMetadataToUpdate{Schema: append(md.Schema, missing...)}, md.ETag)
 			return err
 		})
-		if err != nil && (!hasStatus(err, http.StatusPreconditionFailed) || try >= schemaTries) {
+		if err != nil && (!isStale(err) || try >= schemaTries) {
 			return d, fmt.Errorf("add columns to table %s.%s: %w", t.Dataset, t.Name, err)
 		}
 	}
+}
+
+// isStale reports whether a table was changed since its ETag was read, be it by a request of
+// ours whose answer was lost; the service says so in two ways.
+func isStale(err error) bool {
+	return hasStatus(err, http.StatusPreconditionFailed) || slices.ContainsFunc(reasons(err), func(r string) bool {
+		return r == "failedPrecondition" || r == "conditionNotMet"
+	})
 }
 
 func (t Table) metadata(extra row.Schema) *bigquery.TableMetadata {

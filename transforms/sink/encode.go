@@ -28,6 +28,7 @@ type chunk struct {
 	buf    []byte
 	gaps   []int // offsets of the id in buf
 	prefix []byte
+	ended  bool // its load has ended
 }
 
 func newChunk(u row.Unit, p row.Position, buf []byte, now time.Time) *chunk {

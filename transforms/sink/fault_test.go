@@ -156,7 +156,7 @@ func TestPublishOfAnEarlierAttemptIsTheTruth(t *testing.T) {
 	wantState(t, b.write(options(sink.ModeReplacePartition, u), partition(u, "a", 9, usageRow(1, "x", "1"))...), sink.StateCompleted, "")
 	r := b.write(options(sink.ModeReplacePartition, u), partition(u, "a", 9, usageRow(1, "y", "2"), usageRow(1, "z", "3"))...)
 	wantState(t, r, sink.StateCompleted, "")
-	if r.Published != 1 || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "earlier attempt") {
+	if r.Published != 1 || r.Staged != 1 || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "earlier attempt") {
 		t.Errorf("published %d, warnings %q", r.Published, r.Warnings)
 	}
 	wantLines(t, b.usage(), "2025-11-01 x 1")
@@ -194,11 +194,14 @@ func TestLostStageIsNeverPublishedAsEmpty(t *testing.T) {
 	if err := b.client.Dataset(dataset).Table("usage").Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The load of the first attempt is done, but its rows are gone: they are loaded anew.
-	r := b.write(o, pages...)
-	wantState(t, r, sink.StateCompleted, "")
+	// The load of the first attempt is done, but its rows are gone, and a publisher that
+	// was paused meanwhile may believe that they are not: the generation is over.
+	wantState(t, b.write(o, pages...), sink.StateFailed, sink.CodeStageMissing)
+	wantLines(t, b.lines("SELECT table_name FROM `"+dataset+"`.INFORMATION_SCHEMA.TABLES WHERE table_name = 'usage'"))
+	next := dayUnit(1, 1)
+	o.Units = []row.Unit{next}
+	wantState(t, b.write(o, partition(next, "a", 9, usageRow(1, "x", "1"))...), sink.StateCompleted, "")
 	wantLines(t, b.usage(), "2025-11-01 x 1")
-	wantLines(t, b.lines("SELECT _kind, COUNT(*) FROM `"+dataset+"._stg_"+u.ID+"_0` GROUP BY 1 ORDER BY 1"), "chunk 1", "row 1")
 }
 
 func TestFailedJobsAreTriedAgainAsTheirReasonAllows(t *testing.T) {

@@ -53,7 +53,7 @@ func (f *fillFn) ProcessElement(ctx context.Context, _ []byte, gates func(*StepR
 		start := time.Now().UnixMicro()
 		ref, err := fill(ctx, f.client, f.Options, u, f.Queries[u.ID])
 		if err != nil {
-			ref = ChunkRef{Failure: failureOf(err)}
+			ref = ChunkRef{Failure: failureOf(stageGone(u, err))}
 		}
 		ref.Unit, ref.Partition, ref.Start = u.ID, sqlPartition, start
 		f.rows.Inc(ctx, ref.RowsIn)
@@ -80,6 +80,7 @@ func fill(ctx context.Context, c *bigquery.Client, o Options, u row.Unit, q Quer
 	ref := ChunkRef{ID: id, Pages: 1, Last: true, JobID: d.id, Billed: billed(d.status)}
 	ref.RowsOut, ref.Rejected, err = countFilled(ctx, c, o, u, id)
 	ref.RowsIn = ref.RowsOut + ref.Rejected
+	ref.Truncated = q.Limit > 0 && ref.RowsIn == q.Limit
 	return ref, err
 }
 

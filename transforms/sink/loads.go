@@ -16,8 +16,7 @@ import (
 	"github.com/cloudact/convergence/transforms/row"
 )
 
-// loadsInFlight bounds the memory of a stage and the load jobs that one partition has
-// running.
+// loadsInFlight bounds the memory of a stage.
 const loadsInFlight = 4
 
 // batch is the chunks that one load job carries.
@@ -74,10 +73,12 @@ func (l *loads) start(ctx context.Context, b *batch) {
 func (l *loads) end(b *batch) {
 	l.running--
 	for _, c := range b.chunks {
+		c.ended = true
 		l.ended = append(l.ended, c.ref)
 		if b.reuse && len(l.free) < 2*loadsInFlight {
 			l.free = append(l.free, c.buf)
 		}
+		c.buf = nil // the window of its partition still holds the chunk
 	}
 }
 
@@ -105,6 +106,15 @@ func (l *loads) poll() []ChunkRef {
 	return l.take()
 }
 
+// wait waits for one load to end; false if none is running.
+func (l *loads) wait() bool {
+	if l.running == 0 {
+		return false
+	}
+	l.end(<-l.results)
+	return true
+}
+
 func (l *loads) drain() []ChunkRef {
 	for l.running > 0 {
 		l.end(<-l.results)
@@ -130,7 +140,7 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 	t := l.options.Table
 	stage := l.client.DatasetInProject(t.Project, t.Dataset).Table(stageName(b.unit))
 	d, err := work{
-		client: l.client, project: t.Project, location: t.Location, since: b.stage,
+		client: l.client, project: t.Project, location: t.Location, since: b.stage, timeout: l.options.jobTimeout(),
 		name: func(ordinal int) string {
 			return "load_" + hashHex(labelDigits, append(slices.Clone(ids), strconv.Itoa(ordinal))...)
 		},
@@ -142,12 +152,13 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 			loader.JobIDConfig = id
 			loader.CreateDisposition = bigquery.CreateNever
 			loader.WriteDisposition = bigquery.WriteAppend
+			loader.JobTimeout = l.options.jobTimeout()
 			loader.MediaOptions = []googleapi.MediaOption{googleapi.ChunkSize(0), googleapi.ContentType("application/octet-stream")}
 			return loader.Run(ctx)
 		},
 	}.submit(ctx)
 	if err != nil {
-		return "", fmt.Errorf("load into staging table %s: %w", stageName(b.unit), err)
+		return "", stageGone(b.unit, fmt.Errorf("load into staging table %s: %w", stageName(b.unit), err))
 	}
 	// A request that was answered early or given up may still be reading the bytes.
 	b.reuse = b.sends == 1 && !d.attached

@@ -64,11 +64,19 @@ func (p publication) keyData() sqlData {
 	return data
 }
 
+// guardName is the table with the one row that every publish by key of the whole table
+// updates first. Transactions that change one row exclude each other, which two MERGEs
+// that find no match do not: both would insert the same new key.
+func guardName(table string) string { return "_guard_" + table }
+
 // planMerge compares the staged rows, one per key, with the destination's. Bounds on the
 // table partition keep the statement from reading the whole table; they are safe only
 // for a column that equal keys have equal.
 func planMerge(p publication) (statement, error) {
 	data, params := p.keyData(), p.params()
+	if p.mode.ordered {
+		data.Guard = p.options.Table.path(guardName(p.options.Table.Name))
+	}
 	if p.keys.low == nil {
 		data.Field = ""
 	} else {

@@ -16,7 +16,7 @@ type mode struct {
 	plan    func(publication) (statement, error)
 	match   func(Options) []string // columns that rows are matched by; nil: rows have no identity
 	update  bool                   // matched rows are updated
-	ordered bool                   // units act on each other's rows: one that fails stops those after it
+	ordered bool                   // units act on each other's rows: one that fails stops those after it, and they publish one by one
 }
 
 // modeAppendKeys is ModeAppend with key fields.
@@ -53,7 +53,6 @@ type publication struct {
 	mode    mode
 	unit    row.Unit
 	chosen  []ChunkRef
-	staged  int64 // rows of the chosen chunks, which the statement finds or fails
 	to      destination
 	keys    keyFacts // of modes that match rows
 }
@@ -75,7 +74,7 @@ func (p publication) data() sqlData {
 }
 
 func (p publication) params() []bigquery.QueryParameter {
-	return []bigquery.QueryParameter{chunksParam(p.chosen), textParam("run_id", p.options.RunID), {Name: "staged", Value: p.staged}}
+	return append(wholeParams(p.chosen), textParam("run_id", p.options.RunID))
 }
 
 func checkAppend(Options) error { return nil }

@@ -49,7 +49,14 @@ type Options struct {
 	KeyFields    []string          `json:"key_fields,omitempty"`    // what a row is known by and _row_id is made from; empty: its position
 	ReplaceField string            `json:"replace_field,omitempty"` // "": the partitioning field
 	ReplaceScope map[string]string `json:"replace_scope,omitempty"` // column -> its only value, as Cell.Text spells it
-	MaxRejected  float64           `json:"max_rejected"`            // share of a unit's rows; 0: none may be rejected
+	MaxRejected  float64           `json:"max_rejected"`            // share of a unit's rows; 0: as many as MaxRejectedRows
+
+	// MaxRejectedRows is how many rows of a unit may be rejected when MaxRejected is 0.
+	MaxRejectedRows int64 `json:"max_rejected_rows,omitempty"`
+
+	// JobTimeout is how long one job of the warehouse may run before it is cancelled and
+	// tried again under another id; 0 is an hour.
+	JobTimeout time.Duration `json:"job_timeout,omitempty"`
 
 	// DeadLetters is the table that rejected rows land in; its schema is that of
 	// configs/system/schemas/pipeline_dlq.json. Project and location are Table's.
@@ -76,4 +83,5 @@ type Param struct {
 type Query struct {
 	SQL    string  `json:"sql"`
 	Params []Param `json:"params,omitempty"`
+	Limit  int64   `json:"limit,omitempty"` // of the outermost LIMIT; 0: none is known
 }

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -212,39 +213,49 @@ func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.
 	if len(refs) == 0 || len(chains.broken) > 0 {
 		return &row.Failure{Code: CodeIncompleteChain, Message: fmt.Sprintf("the pages of %d partitions do not reach their end: %s", len(chains.broken), strings.Join(chains.broken, ", "))}
 	}
-	sum := totals(chains.chosen)
-	p.result.Counts.Rows += sum.RowsIn
-	p.pages(chains.chosen, refs)
-	p.result.Counts.Requests += sum.Requests
-	p.result.Counts.Rejected += sum.Rejected
-	p.result.Counts.Billed += sum.Billed
-	p.result.Staged += sum.RowsOut
-	if sum.RowsIn != sum.RowsOut+sum.Rejected {
+	if sum := totals(chains.chosen); sum.RowsIn != sum.RowsOut+sum.Rejected {
 		return &row.Failure{Code: CodeCountMismatch, Message: fmt.Sprintf("%d rows reached the sink, but %d were staged and %d rejected", sum.RowsIn, sum.RowsOut, sum.Rejected)}
 	}
-	if err := p.publishUnit(ctx, u, chains.chosen, sum); err != nil {
-		return failureOf(err)
+	if err := p.publishUnit(ctx, u, chains.chosen, refs); err != nil {
+		return failureOf(stageGone(u, err))
+	}
+	if slices.ContainsFunc(chains.chosen, func(r ChunkRef) bool { return r.Truncated }) {
+		p.result.Code = cmp.Or(p.result.Code, CodeTruncated)
+		p.warn(fmt.Sprintf("slice %s to %s (exclusive): the query returned as many rows as its LIMIT allows: there may be more", u.Start, u.End))
 	}
 	return nil
 }
 
-func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkRef, sum ChunkRef) error {
+// tally adds the counts of a unit's chosen chains to the result.
+func (p *publisher) tally(chosen, refs []ChunkRef) {
+	sum := totals(chosen)
+	p.result.Counts.Rows += sum.RowsIn
+	p.pages(chosen, refs)
+	p.result.Counts.Requests += sum.Requests
+	p.result.Counts.Rejected += sum.Rejected
+	p.result.Counts.Billed += sum.Billed
+	p.result.Staged += sum.RowsOut
+}
+
+func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen, refs []ChunkRef) error {
+	defer func() { p.tally(chosen, refs) }()
 	before, err := fenceOff(ctx, p.client, p.options, u)
 	if err != nil {
 		return err
 	}
 	if before != nil && p.options.landsOnce() {
 		p.landed(u, before.String())
-		p.result.Existing += sum.RowsOut
+		p.result.Existing += totals(chosen).RowsOut
 		return nil
 	}
-	if sum.Rejected > 0 {
-		if err := p.bury(ctx, u, chosen); err != nil {
-			return err
-		}
-		if float64(sum.Rejected) > p.options.MaxRejected*float64(sum.RowsIn) {
-			return coded{CodeTooManyRejects, fmt.Errorf("%d of %d rows were rejected, at most %v %% may be: see %s", sum.Rejected, sum.RowsIn, p.options.MaxRejected*100, p.options.DeadLetters.Name)}
-		}
+	decided, err := p.decide(ctx, u, chosen, refs)
+	if err != nil {
+		return err
+	}
+	chosen = decided
+	sum := totals(chosen)
+	if err := p.options.tolerates(sum); err != nil {
+		return err
 	}
 	if p.to == nil {
 		d, err := ensureTable(ctx, p.client, p.options.Table, added)
@@ -257,9 +268,8 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 		p.to = &d
 	}
 	m, _ := p.options.mode()
-	unit := publication{options: p.options, mode: m, unit: u, chosen: chosen, staged: sum.RowsOut, to: *p.to}
+	unit := publication{options: p.options, mode: m, unit: u, chosen: chosen, to: *p.to}
 	if m.match != nil {
-		var err error
 		if unit.keys, err = p.keyFacts(ctx, unit); err != nil {
 			return err
 		}
@@ -270,11 +280,7 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen []ChunkR
 	}
 	d, err := p.query(ctx, "pub_"+unitKey(u), contentHash(chosen), s)
 	if err != nil {
-		err = fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
-		if strings.Contains(err.Error(), stageNotWhole) {
-			return coded{CodeStageMissing, err}
-		}
-		return err
+		return fmt.Errorf("publish to %s: %w", p.options.Table.Name, err)
 	}
 	return p.count(ctx, d, s, counting{staged: sum.RowsOut, content: contentHash(chosen), keys: unit.keys, mode: m})
 }
@@ -285,27 +291,6 @@ func (p *publisher) landed(u row.Unit, by string) {
 		p.result.Code = CodeAlreadyLanded
 	}
 	p.warn(fmt.Sprintf("slice %s to %s (exclusive) already landed by %s: append without key_fields adds a slice once", u.Start, u.End, by))
-}
-
-// bury puts the rejected rows of the chosen chains into the dead-letter table.
-func (p *publisher) bury(ctx context.Context, u row.Unit, chosen []ChunkRef) error {
-	t := p.options.deadLetters()
-	if _, err := ensureTable(ctx, p.client, t, nil); err != nil {
-		return err
-	}
-	text, err := render(sqlDeadLetters, sqlData{Table: t.path(t.Name), Stage: p.options.Table.path(stageName(u))})
-	if err != nil {
-		return err
-	}
-	o := p.options
-	s := statement{text: text, params: []bigquery.QueryParameter{
-		chunksParam(chosen), textParam("org", o.Org), textParam("source_table", o.Table.Name),
-		textParam("pipeline", o.Pipeline), textParam("step", o.Step), textParam("run_id", o.RunID),
-	}}
-	if _, err := p.query(ctx, "dlq_"+unitKey(u), contentHash(chosen), s); err != nil {
-		return fmt.Errorf("write rejected rows to %s: %w", t.Name, err)
-	}
-	return nil
 }
 
 func contentHash(chosen []ChunkRef) string {
@@ -338,12 +323,13 @@ type queryJob struct {
 
 func runQuery(ctx context.Context, c *bigquery.Client, o Options, j queryJob) (done, error) {
 	return work{
-		client: c, project: o.Table.Project, location: o.Table.Location, since: j.since,
+		client: c, project: o.Table.Project, location: o.Table.Location, since: j.since, timeout: o.jobTimeout(),
 		name: func(ordinal int) string { return j.name + "_" + strconv.Itoa(ordinal) },
 		send: func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error) {
 			q := c.Query(j.text)
 			q.JobIDConfig = id
 			q.Parameters = j.params
+			q.JobTimeout = o.jobTimeout()
 			q.Labels = map[string]string{labelContent: j.content}
 			if labelPattern.MatchString(o.RunID) {
 				q.Labels[labelRun] = o.RunID

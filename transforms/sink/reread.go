@@ -66,7 +66,7 @@ func (f *rereadFn) ProcessElement(ctx context.Context, _ []byte, adopted func(*C
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Index, b.Index))
 		})
 		if err := f.unit(ctx, u, refs, emit); err != nil {
-			emit(row.Page{Position: row.Position{Unit: u.ID, Partition: refs[0].Partition}, Failure: failureOf(err)})
+			emit(row.Page{Position: row.Position{Unit: u.ID, Partition: refs[0].Partition}, Failure: failureOf(stageGone(u, err))})
 		}
 	}
 	return nil

@@ -25,11 +25,16 @@ const (
 	CodeSchemaMismatch   = "SCHEMA_MISMATCH"
 	CodeWarehouse        = "WAREHOUSE"
 	CodeSuperseded       = "SUPERSEDED"
-	CodeStageMissing     = "STAGE_MISSING"
+	CodeStageMissing     = "STAGE_MISSING" // the next generation can be opened
+	CodeLocation         = "LOCATION"
 	CodeTimeout          = "TIMEOUT"
 
 	// CodeAlreadyLanded is that of a completed step of which a slice was left as it is.
 	CodeAlreadyLanded = "ALREADY_LANDED"
+
+	// CodeTruncated is that of a completed step whose query returned as many rows as its
+	// outermost LIMIT allows: there may be more.
+	CodeTruncated = "TRUNCATED"
 )
 
 // Codes of rows that this package rejects.

@@ -250,7 +250,7 @@ func TestARereadOfALostStageFailsItsReaders(t *testing.T) {
 		}
 		return out
 	})
-	wantState(t, results[0], sink.StateFailed, sink.CodeWarehouse)
+	wantState(t, results[0], sink.StateFailed, sink.CodeStageMissing)
 }
 
 func TestAStageThatLostOrDoubledRowsIsNotPublished(t *testing.T) {

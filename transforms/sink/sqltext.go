@@ -33,6 +33,7 @@ const (
 	sqlDeadLetters  = "dead_letters.sql"
 	sqlFill         = "fill.sql"
 	sqlFilled       = "filled.sql"
+	sqlDecide       = "decide.sql"
 )
 
 // stageNotWhole is the error of a publish whose stage lost or doubled rows.
@@ -51,6 +52,7 @@ type sqlData struct {
 	Required []string
 	NullKeys bool // NULL keys are rejected
 	Query    string
+	Guard    string // of publishes that must come one after another, "" if none
 }
 
 type sqlColumn struct{ Name, Quoted, Cast string }
@@ -84,6 +86,12 @@ func chunksParam(refs []ChunkRef) bigquery.QueryParameter {
 		ids[i] = r.ID
 	}
 	return bigquery.QueryParameter{Name: "chunks", Value: ids}
+}
+
+// wholeParams are what a statement that reads the chunks of a stage must find there.
+func wholeParams(refs []ChunkRef) []bigquery.QueryParameter {
+	sum := totals(refs)
+	return []bigquery.QueryParameter{chunksParam(refs), {Name: "staged", Value: sum.RowsOut}, {Name: "rejected", Value: sum.Rejected}}
 }
 
 // rangeParams are the bounds of a unit's slice in the type of the replaced field.

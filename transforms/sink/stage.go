@@ -25,6 +25,7 @@ const (
 	ageShare   = 100
 	chunkBytes = 4 << 20
 	openBytes  = 16 << 20 // in chunks that are still being filled
+	window     = 4        // chunks of a partition that may be lost, the one being filled included
 )
 
 // stageFn stages pages while they arrive and emits a ChunkRef for each chunk that has
@@ -89,6 +90,8 @@ func withDeadline(ctx context.Context, at time.Time) (context.Context, context.C
 // lane is one pass over one partition of one unit.
 type lane struct{ unit, partition, pass string }
 
+func (c *chunk) lane() lane { return lane{c.ref.Unit, c.ref.Partition, c.ref.Pass} }
+
 // stager turns pages into chunks and chunks into loads.
 type stager struct {
 	client  *bigquery.Client
@@ -101,6 +104,7 @@ type stager struct {
 	began  time.Time
 	staged int64
 	open   map[lane]*chunk
+	recent map[lane][]*chunk    // from the oldest on whose load has not ended
 	ready  map[string]*batch    // unit -> closed chunks that wait for more
 	stages map[string]time.Time // unit -> when its staging table was made
 	broken map[string]bool      // units that have failed: their pages are dropped
@@ -110,7 +114,7 @@ type stager struct {
 func newStager(c *bigquery.Client, o Options) *stager {
 	s := &stager{
 		client: c, options: o, check: newChecker(o), loads: newLoads(c, o), clock: time.Now,
-		open: map[lane]*chunk{}, ready: map[string]*batch{}, stages: map[string]time.Time{}, broken: map[string]bool{},
+		open: map[lane]*chunk{}, recent: map[lane][]*chunk{}, ready: map[string]*batch{}, stages: map[string]time.Time{}, broken: map[string]bool{},
 	}
 	for _, k := range o.KeyFields {
 		s.keys = append(s.keys, o.Table.Schema.Index(k))
@@ -145,6 +149,7 @@ func (s *stager) add(ctx context.Context, p row.Page) (rejected int64) {
 	s.staged += int64(len(p.Rows) + len(p.Rejects))
 	if p.Last || c.ref.RowsIn >= s.targetRows() || len(c.buf) >= chunkBytes {
 		s.close(ctx, c)
+		s.makeRoom(ctx, c.lane())
 	}
 	s.relieve(ctx)
 	return rejected
@@ -169,14 +174,39 @@ func (s *stager) chunkFor(ctx context.Context, u row.Unit, p row.Position) *chun
 		c = nil
 	}
 	if c == nil {
+		s.makeRoom(ctx, at)
 		now := s.clock()
 		if s.since.IsZero() {
 			s.since = now
 		}
 		c = newChunk(u, p, s.loads.buffer(), now)
 		s.open[at] = c
+		s.recent[at] = append(s.recent[at], c)
 	}
 	return c
+}
+
+// makeRoom waits until a lane may begin another chunk. What a kill costs is every page
+// behind the oldest chunk that is not durable: one slow load must not let later chunks
+// run ahead of it without limit. A source stops meanwhile, as its pages are taken one by
+// one.
+func (s *stager) makeRoom(ctx context.Context, at lane) {
+	for {
+		chunks := s.recent[at]
+		for len(chunks) > 0 && chunks[0].ended {
+			chunks = chunks[1:]
+		}
+		s.recent[at] = chunks
+		if len(chunks) < window {
+			return
+		}
+		if b := s.ready[at.unit]; b != nil {
+			s.send(ctx, b)
+		}
+		if !s.loads.wait() {
+			return
+		}
+	}
 }
 
 func (s *stager) fill(c *chunk, p row.Page) (rejected int64) {
@@ -208,7 +238,7 @@ func (s *stager) rowID(c *chunk, p row.Page, i int) string {
 
 // close seals a chunk; it is loaded with others of its unit once they are worth a job.
 func (s *stager) close(ctx context.Context, c *chunk) {
-	delete(s.open, lane{c.ref.Unit, c.ref.Partition, c.ref.Pass})
+	delete(s.open, c.lane())
 	c.seal()
 	b := s.ready[c.unit.ID]
 	if b == nil {

@@ -15,6 +15,7 @@ import (
 
 const (
 	failedOrdinals = 3  // failed jobs of one purpose before it is given up
+	lookUps        = 5  // of a job that was accepted but is not found
 	patientTries   = 30 // retries without a deadline: several minutes of backoff
 	labelFence     = "fence"
 	labelContent   = "content"
@@ -33,8 +34,10 @@ type work struct {
 	send     func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error)
 
 	// since is when the table that the job fills was made. What a job did before is gone
-	// with the table of that name: it counts as failed. Zero: its effect lasts.
+	// with the table of that name, and so is the generation. Zero: its effect lasts.
 	since time.Time
+
+	timeout time.Duration // of one job
 }
 
 // done is a job that took effect.
@@ -71,7 +74,7 @@ func (w work) submit(ctx context.Context) (done, error) {
 				return done{}, err
 			}
 			continue
-		case !d.attached && isPermanent(jobErr), d.status.Err() == nil && !w.isOver(d):
+		case !d.attached && isPermanent(jobErr), d.status.Err() == nil:
 			return done{}, jobErr
 		}
 		if failed++; failed >= failedOrdinals {
@@ -89,19 +92,14 @@ func (w work) lost(d done) error {
 	return coded{CodeStageMissing, errors.New("the staging table that it filled is gone")}
 }
 
-// isOver reports whether a lost job ended before the table was made, so that another one
-// cannot double its rows.
-func (w work) isOver(d done) bool {
-	return !d.status.Statistics.EndTime.IsZero() && d.status.Statistics.EndTime.Before(w.since)
-}
-
 // once gets the job with the given id to its end, whatever that is.
 func (w work) once(ctx context.Context, id string, pauses *pauses) (done, error) {
-	for {
+	for unfound := 0; ; {
 		d := done{id: id}
 		job, err := w.send(ctx, bigquery.JobIDConfig{JobID: id, ProjectID: w.project, Location: w.location})
-		if hasStatus(err, http.StatusConflict) {
-			d.attached = true
+		accepted := err == nil
+		if isDuplicateJob(err) {
+			d.attached, accepted = true, true
 			job, err = w.client.JobFromProject(ctx, w.project, id, w.location)
 			if err == nil {
 				d.content, err = contentOf(job)
@@ -109,10 +107,19 @@ func (w work) once(ctx context.Context, id string, pauses *pauses) (done, error)
 		}
 		if err == nil {
 			d.job = job
-			d.status, err = await(ctx, job)
+			d.status, err = w.await(ctx, job)
 		}
 		if err == nil {
 			return d, nil
+		}
+		if accepted && hasStatus(err, http.StatusNotFound) {
+			if unfound++; unfound > lookUps {
+				return d, coded{CodeLocation, fmt.Errorf("job %s was accepted but is not found in location %q: configure the location of the dataset: %w", id, w.location, err)}
+			}
+			if err := pauses.wait(ctx, fmt.Errorf("job %s: %w", id, err)); err != nil {
+				return d, err
+			}
+			continue
 		}
 		if ctx.Err() != nil || !isUncertain(err) {
 			return d, fmt.Errorf("job %s: %w", id, err)
@@ -122,6 +129,32 @@ func (w work) once(ctx context.Context, id string, pauses *pauses) (done, error)
 			return d, err
 		}
 	}
+}
+
+// isDuplicateJob tells a job id that is taken from a table that exists, which a job is
+// refused for with the same status.
+func isDuplicateJob(err error) bool {
+	return hasStatus(err, http.StatusConflict) && !strings.Contains(err.Error(), "Already Exists: Table")
+}
+
+// cancelGrace is how long after its timeout the service may take to end a job by itself.
+const cancelGrace = 10 * time.Second
+
+// await is the function of that name for a job that may not run for ever.
+func (w work) await(ctx context.Context, job *bigquery.Job) (*bigquery.JobStatus, error) {
+	if w.timeout <= 0 {
+		return await(ctx, job)
+	}
+	limited, cancel := context.WithTimeout(ctx, w.timeout+cancelGrace)
+	defer cancel()
+	st, err := await(limited, job)
+	if err == nil || ctx.Err() != nil || limited.Err() == nil {
+		return st, err
+	}
+	if err := job.Cancel(ctx); err != nil {
+		return nil, fmt.Errorf("cancel job %s, which runs longer than %s: %w", job.ID(), w.timeout, err)
+	}
+	return await(ctx, job)
 }
 
 // contentOf returns what a query job says it carries; "" if the client cannot read the

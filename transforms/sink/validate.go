@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/cloudact/convergence/transforms/row"
 )
@@ -14,6 +16,9 @@ func (o Options) validate() error {
 	errs := []error{o.validateNames(), o.validateTable(o.Table), o.validateTable(o.deadLetters()), o.validateUnits()}
 	if o.MaxRejected < 0 || o.MaxRejected > 1 {
 		errs = append(errs, fmt.Errorf("max_rejected is %v: it is a share from 0 to 1", o.MaxRejected))
+	}
+	if o.MaxRejectedRows < 0 || o.JobTimeout < 0 {
+		errs = append(errs, fmt.Errorf("max_rejected and the timeout of a job are %d and %s: neither can be negative", o.MaxRejectedRows, o.JobTimeout))
 	}
 	for _, key := range o.KeyFields {
 		if o.Table.Schema.Index(key) < 0 {
@@ -114,6 +119,8 @@ func (o Options) validateUnits() error {
 }
 
 func isTime(t row.Type) bool { return t == row.TypeDate || t == row.TypeTimestamp }
+
+func (o Options) jobTimeout() time.Duration { return cmp.Or(o.JobTimeout, time.Hour) }
 
 // unit returns the unit with the given id.
 func (o Options) unit(id string) (row.Unit, bool) {

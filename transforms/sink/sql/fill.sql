@@ -30,3 +30,5 @@ FROM (
 {{.Query}}
   )
 )
+UNION ALL
+SELECT 'chunk', @sink_chunk, 'sql', 0, NULL, NULL, NULL, NULL, NULL, NULL{{range .Columns}}, NULL{{end}}

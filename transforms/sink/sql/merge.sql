@@ -1,4 +1,7 @@
-MERGE INTO {{.Table}} AS destination
+{{if .Guard}}CREATE TABLE IF NOT EXISTS {{.Guard}} AS SELECT 0 AS turn;
+BEGIN TRANSACTION;
+UPDATE {{.Guard}} SET turn = turn + 1 WHERE TRUE;
+{{end}}MERGE INTO {{.Table}} AS destination
 USING (
   SELECT {{template "columns" .}}
   FROM {{template "staged" .}}
@@ -12,4 +15,5 @@ WHEN MATCHED THEN
 {{- end}}
 WHEN NOT MATCHED THEN
   INSERT ({{template "names" .}})
-  VALUES ({{range $i, $c := .Columns}}{{if $i}}, {{end}}staged.{{$c.Quoted}}{{end}})
+  VALUES ({{range $i, $c := .Columns}}{{if $i}}, {{end}}staged.{{$c.Quoted}}{{end}}){{if .Guard}};
+COMMIT TRANSACTION;{{end}}

@@ -1,0 +1,1 @@
+SELECT COUNT(*) AS chunks FROM UNNEST(@chunks) AS id
