@@ -46,11 +46,8 @@ func coerceScalar(n *yaml.Node, types map[string]bool) {
 			n.Tag = "!!float"
 		}
 	case text && types["boolean"]:
-		switch strings.ToLower(strings.TrimSpace(n.Value)) {
-		case "true", "yes", "on":
-			n.Value, n.Tag, n.Style = "true", "!!bool", 0
-		case "false", "no", "off":
-			n.Value, n.Tag, n.Style = "false", "!!bool", 0
+		if v, ok := ParseSwitch(n.Value); ok {
+			n.Value, n.Tag, n.Style = strconv.FormatBool(v), "!!bool", 0
 		}
 	}
 }

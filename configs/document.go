@@ -34,7 +34,8 @@ type Execution struct {
 	ForceParam string `json:"force_param"`
 }
 
-// Step is one step of a document without its config, which is resolved per slice.
+// Step is one step of a document without its config, which is resolved per slice, and
+// without enabled, which is an expression.
 type Step struct {
 	StepID         string       `json:"step_id"`
 	Name           string       `json:"name"`
@@ -42,7 +43,6 @@ type Step struct {
 	Type           string       `json:"ps_type"`
 	DependsOn      []string     `json:"depends_on"`
 	Inputs         []string     `json:"inputs"`
-	Enabled        *bool        `json:"enabled"`
 	OnFailure      string       `json:"on_failure"`
 	TimeoutMinutes int          `json:"timeout_minutes"`
 	TimeoutSeconds int          `json:"timeout_seconds"`

@@ -32,7 +32,7 @@ func Resolve(n *yaml.Node, path string, s *Scope, skip func(path string) bool) (
 }
 
 // ResolveDocument resolves a whole document but for what belongs to a slice (the config
-// of a step) or is not for us (metadata, labels). Steps see their own variables.
+// of a step), is an expression (enabled) or is not for us (metadata, labels). Steps see their own variables.
 func ResolveDocument(s *Scope) (*Resolved, Problems) {
 	doc := s.doc
 	out, problems := Resolve(doc.Root, "", s, func(path string) bool {
@@ -47,7 +47,7 @@ func ResolveDocument(s *Scope) (*Resolved, Problems) {
 		scope := s.Step(textOf(get(step, "step_id")), get(step, "variables"), path)
 		r := resolver{expander: newExpander(scope), out: out, skip: func(p string) bool {
 			key, ok := strings.CutPrefix(p, path+".")
-			return ok && (key == "config" || slices.Contains(verbatim, key))
+			return ok && (key == "config" || key == "enabled" || slices.Contains(verbatim, key))
 		}}
 		r.walk(step, path)
 		problems = append(problems, r.problems...)

@@ -110,6 +110,11 @@ var (
 	sliceNames = []string{"date", "start_date", "end_date", "start_ts", "end_ts", "start_time", "end_time", "now", "run_id", "pipeline_logging_id", "force_refresh"}
 )
 
+// isBuiltinOnly reports whether no document can give a name another meaning.
+func isBuiltinOnly(name string) bool {
+	return slices.Contains(reserved, name) || slices.Contains(dateNames, name)
+}
+
 // BuiltinNames returns the names that every document may use without declaring them.
 func BuiltinNames() []string { return builtinNames() }
 
@@ -185,7 +190,7 @@ func (s *Scope) builtin(name string) (Value, bool) {
 func (x *expander) lookup(name string, top int) (Value, bool) {
 	x.used[name] = true
 	s := x.scope
-	if slices.Contains(reserved, name) || slices.Contains(dateNames, name) {
+	if isBuiltinOnly(name) {
 		return s.builtin(name)
 	}
 	for i := top - 1; i >= 0; i-- {

@@ -44,7 +44,7 @@ func (s *stepBuilder) build() *Step {
 	s.out = &Step{
 		ID: s.step.StepID, Type: processor.Name(), Kind: processor.Kind(), Index: s.index,
 		DependsOn: orNil(s.step.DependsOn), Inputs: orNil(s.step.Inputs), OnFailure: s.step.OnFailure,
-		Skip:    s.step.Enabled != nil && !*s.step.Enabled,
+		Skip:    !s.enabled(),
 		Timeout: timeout(s.step.TimeoutMinutes, s.step.TimeoutSeconds, defaultStepTimeout),
 		Retries: s.request.DefaultRetries, Backoff: defaultBackoff, MoneyTable: processor.Output().MoneyTable,
 	}
@@ -82,6 +82,7 @@ func (s *stepBuilder) planned() {
 // be unknown before a run.
 func (s *stepBuilder) hook() {
 	s.hooks = append(s.hooks, s.unknown())
+	s.enabled()
 	s.remark(configs.SeverityNote, s.at("ps_type"), s.path+".ps_type", "notifications are not part of this version: nothing is sent")
 	for _, key := range []string{"destination", "inputs"} {
 		if n := configs.Member(s.node, key); n != nil {

@@ -13,6 +13,7 @@ import (
 type Error struct {
 	Offset  int // byte of the expression that it is about
 	Message string
+	Unknown string // the name, when it is about one that is not there
 }
 
 // Error implements error.
@@ -46,7 +47,11 @@ func (e Errors) Unwrap() []error {
 func found(text string, issues *cel.Issues) Errors {
 	var out Errors
 	for _, e := range issues.Errors() {
-		out = append(out, &Error{Offset: offset(text, e), Message: plainly(e.Message)})
+		x := &Error{Offset: offset(text, e), Message: plainly(e.Message)}
+		if m := undeclared.FindStringSubmatch(e.Message); m != nil {
+			x.Unknown = m[1]
+		}
+		out = append(out, x)
 	}
 	return out
 }
