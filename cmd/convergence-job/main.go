@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,10 +14,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
@@ -24,6 +24,7 @@ import (
 	"github.com/cloudact/convergence/cmd/internal/wiring"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher/runfolder"
+	template "github.com/cloudact/convergence/templates/dataflow"
 )
 
 const (
@@ -31,29 +32,47 @@ const (
 	exitUsage  = 2
 )
 
+// version is set when the binary is linked.
+var version = "dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := execute(ctx, os.Args[1:], os.Environ(), os.Stderr)
+	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // options are the flags of a launcher; Beam registers its own beside them.
 type options struct {
-	spec     string
-	pipeline string
-	runner   string
+	parameters    map[string]*string // of the template
+	pipeline      string
+	runner        string
+	containerSpec string
+	version       bool
 }
 
-func execute(ctx context.Context, args, environ []string, stderr io.Writer) int {
-	var o options
-	flag.StringVar(&o.spec, "spec", "", "run spec: a file")
-	flag.StringVar(&o.pipeline, "pipeline", "", "compile a shipped pipeline (provider/domain/name) for nobody, to check that it builds")
-	flag.StringVar(&o.runner, "runner", "", "runner, instead of the one that the spec names")
+func (o options) spec() string { return *o.parameters[template.ParamSpec] }
+
+func register(flags *flag.FlagSet) *options {
+	o := &options{parameters: template.Register(flags)}
+	flags.StringVar(&o.pipeline, "pipeline", "", "compile a shipped pipeline (provider/domain/name) for nobody, to check that it builds")
+	flags.StringVar(&o.runner, "runner", "", "runner, instead of the one that the spec names")
+	flags.StringVar(&o.containerSpec, "container_spec", "", "print the container spec of the Flex Template for the image of this name, and end")
+	flags.BoolVar(&o.version, "version", false, "print the version, and end")
+	return o
+}
+
+func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	o := register(flag.CommandLine)
+	args, unknown := tolerate(args, flag.CommandLine)
 	if err := flag.CommandLine.Parse(args); err != nil {
 		return exitUsage
 	}
-	err := start(ctx, o, environ, stderr)
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	if len(unknown) > 0 {
+		log.Warn("flags of the launcher that this version does not know are left out", "flags", unknown)
+	}
+	err := start(ctx, o, environ, stdout, stderr, log)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -69,30 +88,42 @@ func execute(ctx context.Context, args, environ []string, stderr io.Writer) int 
 
 type usageError struct{ error }
 
-func start(ctx context.Context, o options, environ []string, stderr io.Writer) error {
-	env, err := wiring.Read(environ)
+func start(ctx context.Context, o *options, environ []string, stdout, stderr io.Writer, log *slog.Logger) error {
+	switch {
+	case o.version:
+		fmt.Fprintln(stdout, "convergence-job", version)
+		return nil
+	case o.containerSpec != "":
+		b, err := template.Spec(o.containerSpec)
+		if err != nil {
+			return usageError{err}
+		}
+		_, err = stdout.Write(b)
+		return err
+	}
+	if isWorker() {
+		return work(environ, log)
+	}
+	env, err := o.environment(environ)
 	if err != nil {
 		return usageError{err}
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	catalog, err := configs.Open(configs.Shipped())
 	if err != nil {
 		return err
 	}
-	clients, err := env.Connect(ctx)
-	if err != nil {
-		// A machine without credentials still compiles; what needs them says so itself.
-		log.Debug("connect", "error", err)
-		env.Static(catalog)
-	} else {
-		env.Hooks(catalog, clients)
-	}
-	beam.Init() // does not return in a worker
-	spec, folder, err := o.read(catalog)
+	hooks(env, catalog)
+	beam.Init()
+	spec, folders, err := o.read(ctx, catalog)
 	if err != nil {
 		return err
 	}
-	result, err := run.Job(ctx, spec, run.Config{Catalog: catalog, Folder: folder, Log: log})
+	if spec.Runner == run.Dataflow {
+		if err := prepare(ctx, spec, catalog, folders.remote); err != nil {
+			return err
+		}
+	}
+	result, err := run.Job(ctx, spec, run.Config{Catalog: catalog, Folder: folders.local, Log: log})
 	if err != nil {
 		return err
 	}
@@ -106,17 +137,60 @@ func start(ctx context.Context, o options, environ []string, stderr io.Writer) e
 	return json.NewEncoder(stderr).Encode(result)
 }
 
+// environment is that of the process with the parameters of the template above it. A job
+// of the template is one of production unless somebody says otherwise.
+func (o *options) environment(environ []string) (wiring.Environment, error) {
+	for _, p := range template.Parameters() {
+		value := *o.parameters[p.Name]
+		if p.Name == template.ParamSpec && !remote(value) {
+			continue // a file of this machine
+		}
+		if err := p.Check(value); err != nil {
+			return wiring.Environment{}, err
+		}
+	}
+	settings := map[string]string{
+		envKMSKey: *o.parameters[template.ParamKMSKey], envLogLevel: *o.parameters[template.ParamLogLevel],
+		envName: *o.parameters[template.ParamEnvironment],
+	}
+	if remote(o.spec()) && !named(environ, envName) {
+		settings[envName] = cmp.Or(settings[envName], "production")
+	}
+	return wiring.Read(above(environ, settings))
+}
+
+// Names of the settings that parameters and pipeline options carry.
+const (
+	envName     = "ENVIRONMENT"
+	envProject  = "GCP_PROJECT_ID"
+	envLocation = "BIGQUERY_LOCATION"
+	envKMSKey   = "KMS_KEY_NAME"
+	envLogLevel = "LOG_LEVEL"
+)
+
+// above puts settings over an environment; empty ones leave it as it is.
+func above(environ []string, settings map[string]string) []string {
+	environ = slices.Clone(environ)
+	for name, value := range settings {
+		if value != "" {
+			environ = append(environ, name+"="+value) // the last one counts
+		}
+	}
+	return environ
+}
+
+func named(environ []string, name string) bool {
+	return slices.ContainsFunc(environ, func(pair string) bool {
+		value, ok := strings.CutPrefix(pair, name+"=")
+		return ok && value != ""
+	})
+}
+
 // handedOver says what became of a graph that this process does not follow, by Beam's
 // own flags.
 func handedOver() string {
-	set := func(name string) string {
-		if f := flag.Lookup(name); f != nil {
-			return f.Value.String()
-		}
-		return ""
-	}
-	switch template := set("template_location"); {
-	case set("dry_run") == "true":
+	switch template := flagValue("template_location"); {
+	case flagValue("dry_run") == "true":
 		return "dry run: nothing was submitted"
 	case template != "":
 		return "its graph was staged to " + template
@@ -125,30 +199,9 @@ func handedOver() string {
 	}
 }
 
-func (o options) read(catalog *configs.Catalog) (runfolder.Spec, *runfolder.Folder, error) {
-	switch {
-	case o.spec != "" && o.pipeline != "":
-		return runfolder.Spec{}, nil, usageError{errors.New("--spec and --pipeline exclude each other")}
-	case o.pipeline != "":
-		file, ok := catalog.ByPath(o.pipeline)
-		if !ok {
-			return runfolder.Spec{}, nil, fmt.Errorf("there is no pipeline %s; there are: %s", o.pipeline, strings.Join(catalog.List(), ", "))
-		}
-		return run.DryRunSpec(file, o.runner, time.Now().UTC()), nil, nil
-	case o.spec != "":
-		if _, err := os.Stat(o.spec); err != nil { // opening a run folder makes it
-			return runfolder.Spec{}, nil, fmt.Errorf("read spec: %w", err)
-		}
-		folder, err := runfolder.Open(filepath.Dir(o.spec))
-		if err != nil {
-			return runfolder.Spec{}, nil, err
-		}
-		spec, err := folder.ReadSpec()
-		if o.runner != "" {
-			spec.Runner = o.runner
-		}
-		return spec, folder, err
-	default:
-		return runfolder.Spec{}, nil, usageError{errors.New("--spec is missing: it names the spec.json of a run folder")}
+func flagValue(name string) string {
+	if f := flag.Lookup(name); f != nil {
+		return f.Value.String()
 	}
+	return ""
 }
