@@ -20,6 +20,7 @@ type Output struct {
 	ByDay      bool // the step's slices are days
 	MoneyTable bool // rejects are not tolerated by default
 	Envelope   bool // rows are raw envelopes plus added fields, when the step declares no schema
+	RowVersion int  // counts up when the processor makes other rows of the same data
 }
 
 // Processor is what the language needs to know of a processor.

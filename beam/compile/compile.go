@@ -157,7 +157,7 @@ func (c *compiler) query(s beam.Scope, step *plan.Step) (beam.PCollection, error
 		if u.Statement == nil {
 			return beam.PCollection{}, fmt.Errorf("step %s: unit %s has no statement", step.ID, u.ID)
 		}
-		q := sink.Query{SQL: u.Statement.SQL}
+		q := sink.Query{SQL: u.Statement.SQL, Limit: u.Limit}
 		for _, param := range u.Statement.Params {
 			q.Params = append(q.Params, sink.Param{Name: param.Name, Type: param.Type, Value: param.Value})
 		}
@@ -211,8 +211,6 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 		return sink.Options{}, fmt.Errorf("step %s: destination.path: files are not a destination of this version; name a table", step.ID)
 	case d.Delivery != "" && d.Delivery != "exactly_once":
 		return sink.Options{}, fmt.Errorf("step %s: destination.delivery: %s is not part of this version; use exactly_once", step.ID, d.Delivery)
-	case d.MaxRejected.Rows > 0:
-		return sink.Options{}, fmt.Errorf("step %s: destination.max_rejected: a number of rows is not part of this version; write a share such as 1%%", step.ID)
 	}
 	table := sink.Table{
 		Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: d.Table,
@@ -223,7 +221,7 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 	return sink.Options{
 		Step: step.ID, StepType: step.Type, Index: step.Index, Org: c.plan.Org, Pipeline: c.plan.Pipeline, RunID: c.plan.RunID,
 		Table: table, WriteMode: d.WriteMode, KeyFields: d.KeyFields, ReplaceField: d.ReplaceField, ReplaceScope: d.ReplaceScope,
-		MaxRejected: d.MaxRejected.Share,
+		MaxRejected: d.MaxRejected.Share, MaxRejectedRows: d.MaxRejected.Rows,
 		DeadLetters: sink.Table{
 			Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: DeadLetterTable,
 			Schema: dlq.Fields, Description: dlq.Description, Clustering: dlq.Clustering, TimePartitioning: partitioning(dlq.TimePartitioning),

@@ -20,6 +20,7 @@ type builder struct {
 	request   Request
 	canonical *configs.Canonical
 	scope     *configs.Scope
+	unset     *configs.Scope // scope without the run's parameters
 	document  *configs.Document
 	plan      *Plan
 	sample    bool    // there is no run: values may be missing
@@ -44,6 +45,7 @@ func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, conf
 	b.steps()
 	b.edges()
 	b.order()
+	b.rows()
 	b.sql()
 	return b.plan, b.problems
 }
@@ -92,6 +94,8 @@ func (b *builder) open() {
 	}
 	env.Provider, env.Domain, env.Template = configs.Identity(b.canonical)
 	b.scope = configs.NewScope(b.canonical, env)
+	env.Params = nil
+	b.unset = configs.NewScope(b.canonical, env)
 	b.add(configs.CheckSchedule(b.canonical))
 	b.add(configs.CheckNames(b.scope))
 	b.add(configs.CheckParams(b.scope))

@@ -85,10 +85,11 @@ type Step struct {
 
 // Unit is one slice of a step: the thing that is stated whole. End is exclusive.
 type Unit struct {
-	ID         string // 24 hex digits over org, pipeline, step, slice and parameters used
+	ID         string // 24 hex digits: see unitID
 	Start, End civil.Date
 	Config     any                // pointer as the processor makes it
 	Statement  *configs.Statement // of a query step, else nil
+	Limit      int64              // of the outermost LIMIT of the statement; 0: there is none, or it is no constant
 }
 
 // Destination says where and how the rows of a step land: in a table of the run's

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -35,6 +36,7 @@ func (s *stepBuilder) units() {
 	}
 	s.out.Units = units
 	s.out.Config = units[0].Config
+	s.narrowed()
 	s.hash()
 	for i := range units {
 		units[i].ID = s.unitID(units[i])
@@ -92,6 +94,7 @@ func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) 
 		u.Statement = s.statement(configs.Member(config, "sql"), path+".sql", scope, first)
 		if u.Statement != nil {
 			s.out.Reads = s.tables(u.Statement)
+			u.Limit = limitOf(u.Statement)
 		}
 	} else if source := configs.Member(config, "source"); source != nil {
 		s.statement(configs.Member(source, "query"), path+".source.query", scope, first)
@@ -142,7 +145,30 @@ func (s *stepBuilder) hash() {
 		s.problem(s.at("destination"), s.path+".destination", "%s", err)
 		return
 	}
-	s.out.ConfigHash = digest(s.processor.Name(), string(config), s.parameters(), s.out.Schema.Fields.Fingerprint(), string(destination))
+	interval := ""
+	if s.out.Destination.WriteMode == modeOverwrite { // the slice is no part of the unit
+		interval = s.plan.Start.String() + "/" + s.plan.End.String()
+	}
+	s.out.ConfigHash = digest(s.processor.Name(), strconv.Itoa(s.processor.Output().RowVersion), string(config), s.parameters(),
+		s.out.Schema.Fields.Fingerprint(), string(destination), interval)
+}
+
+// narrowed refuses a run whose parameters make a step fetch less than the slice that its
+// publish would delete. What the document itself says is the whole.
+func (s *stepBuilder) narrowed() {
+	d := s.out.Destination
+	if d.WriteMode != modeReplace || d.Path != "" || len(d.ReplaceScope) > 0 || s.sample {
+		return
+	}
+	whole := configs.ParameterValues(s.unset.Step(s.step.StepID, configs.Member(s.node, "variables"), s.path), s.used)
+	values := configs.ParameterValues(s.scope, s.used)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := values[name]
+		if given, ok := s.request.Params[name]; !ok || given == "" || whole[name] == value {
+			continue
+		}
+		s.problem(s.at("destination"), s.path+".destination.replace_scope", "is required: the run's parameter %s=%q narrows what is fetched, but replace_partition deletes the whole slice; name the column that it narrows, such as {%s: \"{%s}\"}", name, value, name, name)
+	}
 }
 
 // parameters writes the values of the variables that the step uses, apart from dates,
@@ -156,8 +182,21 @@ func (s *stepBuilder) parameters() string {
 	return b.String()
 }
 
+// unitID names what is stated whole. Whatever replaces the same rows is one sequence of
+// generations, so that an older statement can be fenced off: under overwrite that is the
+// table, whatever the interval, and under replace_partition the slice, whatever
+// parameters narrow it. The interval and the parameters are part of the hash there.
 func (s *stepBuilder) unitID(u Unit) string {
-	return digest(s.plan.Org, s.plan.Pipeline, s.out.ID, u.Start.String(), u.End.String(), s.parameters())
+	d, place := s.out.Destination, []string{s.plan.Org, s.plan.Project, s.plan.Dataset}
+	switch {
+	case d.WriteMode == modeOverwrite && d.Table != "":
+		place = append(place, "table", d.Table)
+	case d.WriteMode == modeReplace:
+		place = append(place, s.plan.Pipeline, s.out.ID, u.Start.String(), u.End.String())
+	default:
+		place = append(place, s.plan.Pipeline, s.out.ID, u.Start.String(), u.End.String(), s.parameters())
+	}
+	return digest(place...)
 }
 
 const idDigits = 24

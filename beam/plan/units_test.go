@@ -3,6 +3,7 @@ package plan_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"cloud.google.com/go/civil"
@@ -94,14 +95,95 @@ func TestUnitsAreTheSameForTheSameRowsOnly(t *testing.T) {
 		}
 	}
 	different := map[string]func(*plan.Request){
-		"another org":       func(r *plan.Request) { r.Org = "other" },
-		"another parameter": func(r *plan.Request) { r.Params = map[string]string{"model": "b"} },
-		"another day":       func(r *plan.Request) { r.Params = map[string]string{"date": "2026-11-21"} },
-		"another pipeline":  func(r *plan.Request) { r.Source.ID = "openai/cost/q" },
+		"another org":      func(r *plan.Request) { r.Org = "other" },
+		"another dataset":  func(r *plan.Request) { r.Dataset = "acme_prod" },
+		"another day":      func(r *plan.Request) { r.Params = map[string]string{"date": "2026-11-21"} },
+		"another pipeline": func(r *plan.Request) { r.Source.ID = "openai/cost/q" },
 	}
 	for name, change := range different {
 		if got := planText(t, text, change).Steps[0]; got.Units[0].ID == base.Units[0].ID {
 			t.Errorf("%s keeps the unit", name)
+		}
+	}
+}
+
+// narrowable is an extractor that a parameter narrows.
+func narrowable(destination string) string {
+	return head + "parameters: {model: a}\nsteps: [{step_id: a, ps_type: generic.api_extractor, config: {url: \"https://x.example.com/v1\", data_path: data, params: {model: \"{model}\", day: \"{date}\"}}, destination: {table: t, " + destination + "}}]\n"
+}
+
+func other(r *plan.Request) { r.Params = map[string]string{"model": "b"} }
+
+func TestAParameterBelongsToTheUnitOnlyWhereRunsDoNotReplaceEachOther(t *testing.T) {
+	for destination, apart := range map[string]bool{
+		"write_mode: append":                                                  true,
+		"write_mode: insert_new, key_fields: [raw_data]":                      true,
+		`write_mode: replace_partition, replace_scope: {raw_data: "{model}"}`: false,
+		"write_mode: overwrite":                                               false,
+	} {
+		one, two := planText(t, narrowable(destination), nil).Steps[0], planText(t, narrowable(destination), other).Steps[0]
+		if one.ConfigHash == two.ConfigHash {
+			t.Errorf("%s: another parameter keeps the hash", destination)
+		}
+		if got := one.Units[0].ID != two.Units[0].ID; got != apart {
+			t.Errorf("%s: another parameter makes another unit: %v", destination, got)
+		}
+	}
+}
+
+func TestANarrowedRunCannotReplaceTheWholeSlice(t *testing.T) {
+	refused := func(destination string, change func(*plan.Request)) bool {
+		r := request(configs.File{Name: "p.yml", Text: []byte(narrowable(destination)), ID: "openai/cost/p"})
+		if change != nil {
+			change(&r)
+		}
+		_, err := planner(t).Plan(context.Background(), r)
+		return err != nil && strings.Contains(err.Error(), "replace_scope: is required")
+	}
+	same := func(r *plan.Request) { r.Params = map[string]string{"model": "a"} }
+	for name, c := range map[string]struct {
+		destination string
+		change      func(*plan.Request)
+		want        bool
+	}{
+		"the document's own value":       {"write_mode: replace_partition", nil, false},
+		"the same value said explicitly": {"write_mode: replace_partition", same, false},
+		"another value":                  {"write_mode: replace_partition", other, true},
+		"another value with a scope":     {`write_mode: replace_partition, replace_scope: {raw_data: "{model}"}`, other, false},
+		"another value of append":        {"write_mode: append", other, false},
+	} {
+		if got := refused(c.destination, c.change); got != c.want {
+			t.Errorf("%s: refused is %v", name, got)
+		}
+	}
+}
+
+func TestUnderOverwriteTheUnitIsTheTable(t *testing.T) {
+	const text = head + "steps: [{step_id: %s, ps_type: generic.api_extractor, config: {url: \"https://x.example.com/v1\", data_path: data, params: {from: \"{start_ts}\", to: \"{end_ts}\"}}, destination: {table: t, write_mode: overwrite}}]\n"
+	one := planText(t, replaceOnce(text, "a"), nil).Steps[0]
+	days := planText(t, replaceOnce(text, "a"), threeDays).Steps[0]
+	step := planText(t, replaceOnce(text, "b"), nil).Steps[0]
+	if one.Units[0].ID != days.Units[0].ID || one.Units[0].ID != step.Units[0].ID {
+		t.Error("two statements of one table are two units")
+	}
+	if one.ConfigHash == days.ConfigHash {
+		t.Error("another interval keeps the hash")
+	}
+}
+
+func TestTheLimitOfAStatementIsKnown(t *testing.T) {
+	for sql, want := range map[string]int64{
+		"SELECT 1 LIMIT 10":                        10,
+		"SELECT 1 LIMIT 10 OFFSET 2":               10,
+		"SELECT 1 FROM (SELECT 2 LIMIT 3)":         0,
+		"SELECT 1 ORDER BY 1 LIMIT 7;":             7,
+		"SELECT 'LIMIT 5'":                         0,
+		"SELECT 1":                                 0,
+		"SELECT 1 FROM (SELECT 2 LIMIT 3) LIMIT 4": 4,
+	} {
+		text := head + "steps: [{step_id: a, ps_type: generic.local_bq_transformer, config: {sql: \"" + sql + "\"}, destination: {table: t, write_mode: overwrite, schema_ref: openai/cost/openai_cost_daily}}]\n"
+		if got := planText(t, text, nil).Steps[0].Units[0].Limit; got != want {
+			t.Errorf("%s: limit %d, want %d", sql, got, want)
 		}
 	}
 }

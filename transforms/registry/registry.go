@@ -62,6 +62,7 @@ type Output struct {
 	ByDay      bool   // the step's slices are days
 	MoneyTable bool   // cost tables allow no rejects by default
 	Envelope   bool   // rows are raw envelopes plus added fields, when the step declares no schema
+	RowVersion int    // counts up when the processor makes other rows of the same data
 }
 
 // Step is what a build function gets to know of its step.
