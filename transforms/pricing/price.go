@@ -24,14 +24,19 @@ type Quote struct {
 	Match Match
 	// Version names the files and the first day of the prices, e.g.
 	// "genai-prices 0.1.8 of 2026-09-23, from 2026-08-21". Empty when the tier has no
-	// prices on that date.
+	// shipped prices on that date.
 	Version string
 	// LongContextAfter is the input of a request above which the model costs more, 0
 	// when it never does.
 	LongContextAfter int64
+	// Assumes names rules of an organisation's price that are not applied.
+	Assumes []string
 
 	prices [LeafCount]udecimal.Decimal
 	has    [LeafCount]bool
+	// own are the leaves whose price the organisation stated, in a row of ownVersion.
+	own        [LeafCount]bool
+	ownVersion string
 }
 
 // Price finds the prices of a query; false means that no model of the provider accepts

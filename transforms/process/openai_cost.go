@@ -1,9 +1,11 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -27,13 +29,18 @@ func init() {
 	}, OpenAICostConfig{SourceTable: "openai_usage_daily_raw", DestinationTable: "openai_cost_daily"}, buildOpenAICost)
 }
 
-const openAI = "OPENAI"
+const (
+	openAI      = "OPENAI"
+	openAITable = "openai_model_pricing"
+)
+
+var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // OpenAICostConfig is the config of openai.cost.
 type OpenAICostConfig struct {
 	SourceTable      string `json:"source_table,omitempty" jsonschema:"description=Usage table; default openai_usage_daily_raw. Rows of a step that this one depends on are taken from that step"`
 	DestinationTable string `json:"destination_table,omitempty" jsonschema:"description=Table of the cost rows; default openai_cost_daily"`
-	PricingTable     string `json:"pricing_table,omitempty" jsonschema:"description=The organisation's own price table. Accepted; the shipped dated prices apply"`
+	PricingTable     string `json:"pricing_table,omitempty" jsonschema:"description=Table of the organisation's own prices; default openai_model_pricing. Its prices win over the shipped ones, model by model and category by category"`
 	PricingSource    string `json:"pricing_source,omitempty" jsonschema:"description=Other spelling of pricing_table"`
 	Date             string `json:"date,omitempty" jsonschema:"description=Usage day; the run's interval decides"`
 	StartDate        string `json:"start_date,omitempty" jsonschema:"description=First usage day; the run's interval decides"`
@@ -45,12 +52,20 @@ func (c OpenAICostConfig) Validate() error {
 	if c.PricingTable != "" && c.PricingSource != "" && c.PricingTable != c.PricingSource {
 		return &registry.FieldError{Path: "pricing_source", Message: fmt.Sprintf("is another spelling of pricing_table, which says %q: keep one", c.PricingTable)}
 	}
+	if table := c.ownTable(); !tableName.MatchString(table) {
+		return &registry.FieldError{Path: "pricing_table", Message: fmt.Sprintf("%q is not the name of a table of the organisation", table)}
+	}
 	return nil
+}
+
+// ownTable is the table of the organisation's prices.
+func (c OpenAICostConfig) ownTable() string {
+	return cmp.Or(c.PricingTable, c.PricingSource, openAITable)
 }
 
 func buildOpenAICost(s beam.Scope, in beam.PCollection, step registry.Step[OpenAICostConfig]) (beam.PCollection, error) {
 	fn := &openAICostFn{
-		Step: step.ID, Org: step.Org, Now: step.Now,
+		Step: step.ID, Org: step.Org, Now: step.Now, PriceTable: step.Config.ownTable(),
 		Input: bare(step.Input), Output: bare(step.Schema),
 		InputFingerprint: step.Input.Fingerprint(), OutputFingerprint: step.Schema.Fingerprint(),
 	}
@@ -62,7 +77,7 @@ func buildOpenAICost(s beam.Scope, in beam.PCollection, step registry.Step[OpenA
 
 // openAICostFn prices pages. Its exported fields travel to the workers.
 type openAICostFn struct {
-	Step, Org                           string
+	Step, Org, PriceTable               string
 	Now                                 int64
 	Input, Output                       row.Schema
 	InputFingerprint, OutputFingerprint string
@@ -92,8 +107,8 @@ func (f *openAICostFn) layout() (*openAILayout, error) {
 }
 
 // Setup checks that the schemas are those that the step was built for, resolves the
-// columns and reads the price table.
-func (f *openAICostFn) Setup() error {
+// columns and reads the price tables.
+func (f *openAICostFn) Setup(ctx context.Context) error {
 	if f.Input.Fingerprint() != f.InputFingerprint || f.Output.Fingerprint() != f.OutputFingerprint {
 		return fmt.Errorf("step %s: a schema changed on its way to the worker", f.Step)
 	}
@@ -101,11 +116,11 @@ func (f *openAICostFn) Setup() error {
 	if err != nil {
 		return fmt.Errorf("step %s: %w", f.Step, err)
 	}
-	prices, err := loadPrices()
+	prices, err := loadPrices(ctx, f.Org, f.PriceTable)
 	if err != nil {
 		return fmt.Errorf("step %s: %w", f.Step, err)
 	}
-	f.pricer = newOpenAIPricer(layout, prices, f.Org, f.Now)
+	f.pricer = newOpenAIPricer(layout, prices, f.PriceTable, f.Org, f.Now)
 	f.rows = beam.NewCounter(f.Step, "priced_rows")
 	f.unpriced = beam.NewCounter(f.Step, "unpriced")
 	f.reject = beam.NewCounter(f.Step, "refused_rows")

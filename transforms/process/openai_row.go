@@ -23,9 +23,10 @@ type rowError struct{ code, reason string }
 
 func (e *rowError) Error() string { return e.reason }
 
-// The values of pricing_status that shipped prices lead to.
+// The values of pricing_status.
 const (
 	statusPriced   = "PRICED"
+	statusMixed    = "MIXED" // the organisation's own prices and shipped ones
 	statusUnpriced = "UNPRICED"
 )
 
@@ -37,6 +38,7 @@ const sourceShipped = "shipped"
 type openAIPricer struct {
 	layout *openAILayout
 	prices Prices
+	table  string // of the organisation's own prices
 	quotes map[quoteKey]quoteEntry
 	org    row.Cell
 	now    row.Cell
@@ -57,8 +59,8 @@ type quoteEntry struct {
 // maxQuotes bounds the remembered prices: far more than a month of every model.
 const maxQuotes = 10_000
 
-func newOpenAIPricer(layout *openAILayout, prices Prices, org string, now int64) *openAIPricer {
-	p := &openAIPricer{layout: layout, prices: prices, quotes: map[quoteKey]quoteEntry{}}
+func newOpenAIPricer(layout *openAILayout, prices Prices, table, org string, now int64) *openAIPricer {
+	p := &openAIPricer{layout: layout, prices: prices, table: table, quotes: map[quoteKey]quoteEntry{}}
 	p.now = row.Timestamp(time.UnixMicro(now))
 	p.zero = numeric("0")
 	if org != "" {
@@ -98,7 +100,6 @@ func (p *openAIPricer) row(r row.Row) (out row.Row, priced bool, err error) {
 	if err != nil {
 		return row.Row{}, false, err
 	}
-	made[outStatus] = row.String(statusPriced)
 	if reason != "" {
 		made[outStatus], made[outReason] = row.String(statusUnpriced), row.String(reason)
 	}
@@ -150,9 +151,22 @@ func (p *openAIPricer) price(made *madeCells, u *usage, leaves pricing.Leaves) (
 	if err != nil {
 		return "", &rowError{codeInvalid, err.Error()}
 	}
-	made[outVersion], made[outSource] = text(quote.Version), row.String(sourceShipped)
+	made[outVersion] = text(quote.VersionOf(leaves))
+	made[outStatus], made[outSource] = p.origin(quote.Origin(leaves))
 	made[outNotComputable] = text(notComputable(u, quote))
 	return "", made.costs(bill, p.zero)
+}
+
+// origin returns the cells that say whose prices were used.
+func (p *openAIPricer) origin(o pricing.Origin) (status, source row.Cell) {
+	switch o {
+	case pricing.Own:
+		return row.String(statusPriced), row.String(p.table)
+	case pricing.Mixed:
+		return row.String(statusMixed), row.String(p.table + "," + sourceShipped)
+	default:
+		return row.String(statusPriced), row.String(sourceShipped)
+	}
 }
 
 func (p *openAIPricer) quote(key quoteKey) (pricing.Quote, bool) {
@@ -184,7 +198,7 @@ func notComputable(u *usage, q pricing.Quote) string {
 	if completions && u.tier.IsNull() {
 		names = append(names, "service_tier")
 	}
-	return strings.Join(names, ",")
+	return strings.Join(append(names, q.Assumes...), ",")
 }
 
 func text(s string) row.Cell {
