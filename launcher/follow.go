@@ -11,44 +11,60 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/cloudact/convergence/launcher/claim"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
 const (
-	tailEvery       = 100 * time.Millisecond
-	firstPause      = 100 * time.Millisecond // before the store is asked again
-	pendingPatience = 5 * time.Second
+	tailEvery   = 100 * time.Millisecond
+	recordEvery = 5 * time.Second // progress
 )
 
-// follower takes one run from PENDING to its end.
-type follower struct {
-	l      *Launcher
-	base   Run // as admitted; never changed
-	plan   *Plan
-	engine string
+// ending is why a job was asked to stop.
+type ending int
 
-	recorded chan struct{} // closed when PENDING is durable
-	done     chan struct{} // closed when the launcher has forgotten the run
+const (
+	byItself ending = iota
+	interrupted
+	cancelled
+	superseded
+)
+
+// follower takes one attempt of a run from its claims to its end.
+type follower struct {
+	l       *Launcher
+	base    Run   // as claimed: attempt and epoch are those of the claim
+	plan    *Plan // nil with planErr
+	planErr error
+	engine  string
+	claims  []claim.Claim
+	landed  string // run whose outcome is taken; "" = none
+
+	done chan struct{} // closed when the launcher has forgotten the run
 
 	mu       sync.Mutex
 	current  Run
-	changed  bool
-	stopped  bool
+	why      ending
 	process  Process
 	started  map[string]bool
 	progress map[string]runfolder.StepCounts
+	shown    map[string]runfolder.StepCounts // of progress: what is an event
 	events   []Event
 	payloads map[string]string // of the last event of each step that is durable
+	opened   map[string]opened // generations that it works on, by unit
+	err      error             // for those who wait on Start
 }
 
-func newFollower(l *Launcher, run Run, plan *Plan, engine string) *follower {
+func newFollower(l *Launcher, run Run, plan *Plan, own claim.Claim) *follower {
+	run.Attempt, run.Epoch = next(run), own.Epoch
+	engine := run.Request.Runner
 	if engine == "" {
 		engine = l.cfg.Engine
 	}
 	return &follower{
-		l: l, base: run, plan: plan, engine: engine, current: run,
-		recorded: make(chan struct{}), done: make(chan struct{}),
-		started: map[string]bool{}, progress: map[string]runfolder.StepCounts{}, payloads: map[string]string{},
+		l: l, base: run, plan: plan, engine: engine, current: run, done: make(chan struct{}),
+		started: map[string]bool{}, progress: map[string]runfolder.StepCounts{}, shown: map[string]runfolder.StepCounts{},
+		payloads: map[string]string{}, opened: map[string]opened{},
 	}
 }
 
@@ -58,30 +74,24 @@ func (f *follower) snapshot() Run {
 	return f.current
 }
 
-func (f *follower) takeChanged() (Run, bool) {
+func (f *follower) answer() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	was := f.changed
-	f.changed = false
-	return f.current, was
+	return f.err
 }
 
-func (f *follower) markChanged() {
+func (f *follower) reason() ending {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.changed = true
+	return f.why
 }
 
-func (f *follower) isStopped() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.stopped
-}
+func (f *follower) interrupt() { f.stop(interrupted) }
 
-// stop asks the job to end; the run becomes CANCELLED unless it had already ended.
-func (f *follower) stop() {
+// stop asks the job to end. A later and stronger reason replaces an earlier one.
+func (f *follower) stop(why ending) {
 	f.mu.Lock()
-	f.stopped = true
+	f.why = max(f.why, why)
 	p := f.process
 	f.mu.Unlock()
 	if p != nil {
@@ -89,7 +99,7 @@ func (f *follower) stop() {
 	}
 }
 
-// overlay adds running totals that are not events.
+// overlay adds running totals that are not events yet.
 func (f *follower) overlay(run *Run) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,23 +108,6 @@ func (f *follower) overlay(run *Run) {
 			run.Steps[i].Counts = counts
 		}
 	}
-}
-
-// recordPending makes the run durable. Appending again is harmless, so that an answer
-// that was lost is no reason to forget a run that others can already see.
-func (f *follower) recordPending(ctx context.Context) error {
-	e, err := f.event(kindRun, "", Pending, 0, runPayload{
-		PipelineID: f.base.PipelineID, Trigger: f.base.Trigger, TriggerBy: f.base.TriggerBy,
-		KeyID: f.base.KeyID, UserID: f.base.UserID, RunDate: f.base.RunDate, Params: f.base.Params, Steps: f.plan.Steps,
-	})
-	if err != nil {
-		return err
-	}
-	if err := f.recordSurely(ctx, pendingPatience, e); err != nil {
-		return err
-	}
-	close(f.recorded)
-	return nil
 }
 
 func (f *follower) event(kind, step string, state State, seq int64, payload any) (Event, error) {
@@ -138,7 +131,8 @@ func (f *follower) record(ctx context.Context, events ...Event) error {
 	if err != nil {
 		return err
 	}
-	f.current, f.changed = run, true
+	f.current = run
+	f.l.projector.add(run)
 	return nil
 }
 
@@ -152,48 +146,80 @@ func (f *follower) recordSurely(ctx context.Context, patience time.Duration, eve
 	return err
 }
 
-// run drives the run to a terminal event. Whatever fails before the job started fails
-// the run, with the reason on it.
+// run drives the attempt to its end. Whatever fails before the job started fails the
+// attempt, with the reason on it.
 func (f *follower) run(ctx context.Context) {
-	result, err := f.execute(ctx)
+	// What is known is the ground on which this attempt's events are folded.
+	rctx := context.WithoutCancel(ctx)
+	result, err := f.prepare(ctx)
+	if err == nil && result == nil {
+		var r runfolder.Result
+		if r, err = f.work(ctx); err == nil {
+			result = &r
+		}
+	}
 	if err != nil {
-		result = f.failure(err)
+		r := f.failure(err)
+		result = &r
 	}
-	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	f.finish(rctx, result)
+	f.finish(rctx, *result)
 }
 
-// failure is the result of a run whose job did not start or left nothing. The text of an
-// error without a code is for the log, not for the user.
-func (f *follower) failure(err error) runfolder.Result {
-	r := runfolder.Result{RunID: f.base.ID, State: runfolder.Failed, Code: string(CodeInternal)}
-	var coded *Error
+// prepare loads what is recorded, and answers with a result if there is nothing to do.
+func (f *follower) prepare(ctx context.Context) (*runfolder.Result, error) {
+	known, err := f.l.cfg.Store.Events(ctx, f.base.Org, f.base.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	f.mu.Lock()
+	f.events = known
+	f.mu.Unlock()
 	switch {
-	case f.isStopped():
-		return f.stoppedResult()
-	case errors.As(err, &coded):
-		r.Code, r.Error = string(coded.Code), coded.Message
-	default:
-		r.Error = "the job could not be started; the log of the service says why"
+	case f.base.Cancelling:
+		f.stop(cancelled)
+		return nil, context.Canceled
+	case f.planErr != nil:
+		return nil, f.planErr
+	case f.landed != "":
+		return &runfolder.Result{RunID: f.base.ID, State: runfolder.Completed}, nil
 	}
-	f.l.cfg.Log.Error("run without a job", "run", f.base.ID, "org", f.base.Org, "error", err)
-	return r
+	return nil, nil
 }
 
-func (f *follower) stoppedResult() runfolder.Result {
-	return runfolder.Result{
-		RunID: f.base.ID, State: runfolder.Cancelled, Code: string(CodeCancelled), Error: "the run was stopped before it ended",
-	}
-}
-
-func (f *follower) execute(ctx context.Context) (runfolder.Result, error) {
-	generations, err := f.openGenerations(ctx)
+// work makes the job state the rows: by following the one that lives, by reading what one
+// has left, or by starting one. Once in a run the generations that turn out to be
+// hopeless are left for the next ones.
+func (f *follower) work(ctx context.Context) (runfolder.Result, error) {
+	folder, err := f.l.folder(f.base.ID)
 	if err != nil {
 		return runfolder.Result{}, err
 	}
-	folder, err := f.l.folder(f.base.ID)
+	result, found, err := f.inherit(ctx, folder)
+	if err != nil || found {
+		return result, err
+	}
+	var leave map[string]int
+	for {
+		if result, err = f.execute(ctx, folder, leave); err != nil || leave != nil || f.reason() != byItself {
+			return result, err
+		}
+		if leave = f.hopeless(ctx, result); len(leave) == 0 {
+			return result, nil
+		}
+		f.l.cfg.Log.Info("generations are left for the next ones", "run", f.base.ID, "units", len(leave))
+	}
+}
+
+// execute opens the generations and runs one job on them.
+func (f *follower) execute(ctx context.Context, folder *runfolder.Folder, leave map[string]int) (runfolder.Result, error) {
+	generations, err := f.openGenerations(ctx, leave)
 	if err != nil {
+		return runfolder.Result{}, err
+	}
+	if by, all := f.allLanded(); all {
+		return f.alreadyLanded(by), nil
+	}
+	if err := folder.Clear(); err != nil {
 		return runfolder.Result{}, err
 	}
 	spec := f.spec(generations)
@@ -204,121 +230,81 @@ func (f *follower) execute(ctx context.Context) (runfolder.Result, error) {
 	if err != nil {
 		return runfolder.Result{}, err
 	}
-	f.recordOr(ctx, "record running", kindRun, "", Running, runPayload{})
+	f.recordOr(ctx, "record running", kindRun, "", Running, 0, runPayload{})
 	f.tail(folder, process, spec.Deadline)
 	return f.outcome(folder, spec.Deadline)
 }
 
 // start starts the job unless the run was stopped before.
 func (f *follower) start(ctx context.Context, folder *runfolder.Folder) (Process, error) {
-	if f.isStopped() {
+	if f.reason() != byItself {
 		return nil, context.Canceled
 	}
 	process, err := f.l.cfg.Runner.Start(ctx, folder)
 	if err != nil {
 		return nil, fmt.Errorf("start job: %w", err)
 	}
+	f.attach(process)
+	return process, nil
+}
+
+// attach makes stop reach the process, also a stop that came before it.
+func (f *follower) attach(process Process) {
 	f.mu.Lock()
 	f.process = process
-	stopped := f.stopped
+	stopped := f.why != byItself
 	f.mu.Unlock()
 	if stopped {
 		process.Stop()
 	}
-	return process, nil
 }
 
 func (f *follower) spec(generations map[string]int) runfolder.Spec {
-	now := f.base.Start
 	return runfolder.Spec{
 		RunID: f.base.ID, Attempt: f.base.Attempt, Epoch: f.base.Epoch,
 		Org: f.base.Org, Env: f.l.cfg.Env, Project: f.l.cfg.Project, Dataset: Dataset(f.base.Org, f.l.cfg.Env), Location: f.l.cfg.Location,
 		Pipeline: f.plan.Pipeline, Document: f.plan.Text, File: f.plan.File, Params: f.plan.Params,
-		StartDate: f.plan.Start, EndDate: f.plan.End, Now: now, Deadline: now.Add(f.plan.Timeout),
+		StartDate: f.plan.Start, EndDate: f.plan.End, Now: f.base.Start, Deadline: f.l.cfg.Now().Add(f.plan.Timeout),
 		Runner: f.engine, Generations: generations,
 	}
 }
 
-// Dataset is the dataset of an org in an environment.
-func Dataset(org, env string) string { return org + "_" + env }
-
-// tail reads events until the process is gone, and stops it at the deadline.
-func (f *follower) tail(folder *runfolder.Folder, process Process, deadline time.Time) {
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		if err := process.Wait(); err != nil {
-			f.l.cfg.Log.Debug("job ended", "run", f.base.ID, "error", err)
+// inherit goes on with what a launcher that is gone has left in the folder of this run:
+// a job that lives, or the result of one.
+func (f *follower) inherit(ctx context.Context, folder *runfolder.Folder) (runfolder.Result, bool, error) {
+	spec, err := folder.ReadSpec()
+	if err != nil || spec.RunID != f.base.ID || spec.Attempt != f.base.Attempt {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.l.cfg.Log.Warn("read the spec of an earlier job", "run", f.base.ID, "error", err)
 		}
-	}()
-	ticker := time.NewTicker(tailEvery)
-	defer ticker.Stop()
-	late := time.NewTimer(deadline.Sub(f.l.cfg.Now()))
-	defer late.Stop()
-	var offset int64
-	for running := true; running; {
-		select {
-		case <-gone:
-			running = false
-		case <-late.C:
-			process.Stop()
-		case <-ticker.C:
-		}
-		offset = f.drain(folder, offset)
-	}
-}
-
-// drain reads whole lines until there are no more; a line that is no event is left out.
-func (f *follower) drain(folder *runfolder.Folder, offset int64) int64 {
-	for {
-		events, next, err := folder.Events(offset)
-		if err != nil {
-			f.l.cfg.Log.Warn("read job events", "run", f.base.ID, "error", err)
-		}
-		for _, e := range events {
-			f.observe(e)
-			if f.l.cfg.Watch != nil {
-				f.l.cfg.Watch(f.base.ID, e)
-			}
-		}
-		if next == offset || err == nil {
-			return next
-		}
-		offset = next
-	}
-}
-
-func (f *follower) observe(e runfolder.Event) {
-	if e.Step == "" {
-		return
+		return runfolder.Result{}, false, nil
 	}
 	f.mu.Lock()
-	first := !f.started[e.Step]
-	f.started[e.Step] = true
-	if e.Kind == runfolder.KindProgress {
-		f.progress[e.Step] = e.StepCounts
+	for unit, g := range spec.Generations {
+		f.opened[unit] = opened{generation: g}
 	}
 	f.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
-	defer cancel()
-	switch {
-	case e.Result != nil:
-		f.recordOr(ctx, "record step", kindStep, e.Step, State(e.Result.State), e.Result)
-	case first:
-		f.recordOr(ctx, "record step", kindStep, e.Step, Running, runfolder.StepResult{Step: e.Step, Start: e.Time})
+	if adopter, ok := f.l.cfg.Runner.(Adopter); ok {
+		process, lives, err := adopter.Adopt(ctx, folder)
+		if err != nil {
+			return runfolder.Result{}, false, fmt.Errorf("adopt job: %w", err)
+		}
+		if lives {
+			f.l.cfg.Log.Info("job adopted", "run", f.base.ID, "org", f.base.Org)
+			f.attach(process)
+			f.recordOr(ctx, "record running", kindRun, "", Running, 0, runPayload{})
+			f.tail(folder, process, spec.Deadline)
+			result, err := f.outcome(folder, spec.Deadline)
+			return result, true, err
+		}
 	}
-}
-
-// recordOr records an event that is not the last word: what fails is logged, and the end
-// of the run says it again.
-func (f *follower) recordOr(ctx context.Context, what, kind, step string, state State, payload any) {
-	e, err := f.event(kind, step, state, 0, payload)
-	if err == nil {
-		err = f.record(ctx, e)
+	result, err := folder.ReadResult()
+	if err != nil || result.State != runfolder.Completed && result.State != runfolder.Failed && result.State != runfolder.Timeout {
+		return runfolder.Result{}, false, nil // it left nothing: its work is resumed from staging
 	}
-	if err != nil {
-		f.l.cfg.Log.Warn(what, "run", f.base.ID, "step", step, "error", err)
-	}
+	f.drain(folder, 0)
+	result, err = f.outcome(folder, spec.Deadline)
+	return result, true, err
 }
 
 // outcome reads what the job left. What a job says about itself counts, but for why it
@@ -334,7 +320,7 @@ func (f *follower) outcome(folder *runfolder.Folder, deadline time.Time) (runfol
 		return runfolder.Result{}, fmt.Errorf("the job left a result of run %q in state %q", result.RunID, result.State)
 	case err == nil && result.State != runfolder.Cancelled:
 		return result, nil
-	case f.isStopped():
+	case f.reason() != byItself:
 		stopped := f.stoppedResult()
 		stopped.Steps = result.Steps
 		return stopped, nil
@@ -348,39 +334,3 @@ func (f *follower) outcome(folder *runfolder.Folder, deadline time.Time) (runfol
 }
 
 var resultStates = []string{runfolder.Completed, runfolder.Failed, runfolder.Timeout, runfolder.Cancelled}
-
-// finish records, in one append, the step results that events did not bring, or not
-// whole, and the terminal event; then it projects the run.
-func (f *follower) finish(ctx context.Context, result runfolder.Result) {
-	log := f.l.cfg.Log.With("run", f.base.ID, "org", f.base.Org, "pipeline", f.base.PipelineID)
-	events, err := f.lastEvents(result)
-	if err == nil {
-		err = f.recordSurely(ctx, recordTimeout, events...)
-	}
-	if err != nil {
-		log.Error("record the end of a run", "state", result.State, "error", err)
-		return
-	}
-	f.l.project()
-	log.Info("run ended", "state", result.State, "code", result.Code, "error", result.Error)
-}
-
-func (f *follower) lastEvents(result runfolder.Result) ([]Event, error) {
-	var events []Event
-	for _, s := range result.Steps {
-		// A result may know more than the step's event did, such as retries; as another
-		// event it has another sequence number.
-		e, err := f.event(kindStep, s.Step, State(s.State), 1, s)
-		if err != nil {
-			return nil, err
-		}
-		f.mu.Lock()
-		known := f.payloads[s.Step] == string(e.Payload)
-		f.mu.Unlock()
-		if !known {
-			events = append(events, e)
-		}
-	}
-	e, err := f.event(kindRun, "", State(result.State), 0, runPayload{Code: result.Code, Error: result.Error})
-	return append(events, e), err
-}

@@ -2,149 +2,190 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/cloudact/convergence/launcher/claim"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
 const (
-	projectEvery  = 5 * time.Second
-	recordTimeout = 30 * time.Second
+	recordTimeout   = 30 * time.Second
+	pendingPatience = 5 * time.Second
 )
 
-// Launcher launches runs and follows them. Make one with New, end it with Close.
+// Launcher launches runs and follows them. Make one with New, end it with Close. It is
+// safe for concurrent use.
 type Launcher struct {
-	cfg Config
+	cfg    Config
+	keeper *claim.Keeper
 
 	ctx    context.Context // of followers; cancelled by Close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	wg     sync.WaitGroup // followers and drivers
+	loops  sync.WaitGroup // projector and heartbeat
 
-	mu     sync.Mutex
-	closed bool
-	active map[string]*follower // by run id
+	mu      sync.Mutex
+	closed  bool
+	active  map[string]*follower // runs that this launcher works on, by id
+	driven  map[string]*driver   // runs that it starts by itself, by id
+	recent  map[string]submitted // by what makes runs equal
+	begins  map[string]bool      // ids of runs that are being claimed
+	beating bool
 
-	projecting sync.Mutex     // one projection at a time, so that an older one never comes last
-	unwritten  map[string]Run // ended runs whose projection failed, by run id; guarded by mu
+	gates     gates
+	projector projector
 }
 
 // New returns a launcher and starts its projector.
 func New(cfg Config) *Launcher {
+	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &Launcher{cfg: cfg, ctx: ctx, cancel: cancel, active: map[string]*follower{}, unwritten: map[string]Run{}}
-	l.wg.Go(l.projectLoop)
+	l := &Launcher{
+		cfg: cfg, ctx: ctx, cancel: cancel, active: map[string]*follower{}, driven: map[string]*driver{},
+		recent: map[string]submitted{}, begins: map[string]bool{},
+		keeper: claim.New(claim.Config{Register: cfg.Register, Log: cfg.Store, Owner: cfg.Owner}),
+	}
+	l.projector = newProjector(cfg)
+	l.loops.Go(func() { l.projector.loop(ctx) })
 	return l
 }
 
 // Close stops the jobs that this launcher follows, waits until they have left their
-// results and those are recorded, and ends the projector. Launch is refused from then on.
+// results and those are recorded, and ends the projector. A service leaves its runs
+// PENDING for the next one; staging is kept either way. Everything is refused from then
+// on. It is safe to call twice.
 func (l *Launcher) Close() {
 	l.mu.Lock()
+	first := !l.closed
 	l.closed = true
 	for _, f := range l.active {
-		f.stop()
+		f.interrupt()
 	}
 	l.mu.Unlock()
-	l.cancel()
+	if first {
+		l.cancel()
+	}
 	l.wg.Wait()
-	l.project()
+	l.loops.Wait()
+	l.projector.flush()
 }
 
-// Launch plans the request and starts it. The answer is the recorded run; existing says
-// that it is an active run equal in pipeline, interval and parameters, and that nothing
-// was started. When Launch returns without an error the run's PENDING event is durable.
+func (l *Launcher) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+var errClosing = &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
+
+// Launch is Submit and Start: it starts the run in the background, waits while another
+// run holds its slices, and makes its further attempts. The answer is the recorded run;
+// existing says that it is an active run equal in pipeline, interval and parameters, and
+// that nothing was started. When Launch returns without an error the run's PENDING event
+// is durable. See Wait for its end.
 func (l *Launcher) Launch(ctx context.Context, r Request) (run Run, existing bool, err error) {
-	now := l.cfg.Now().UTC()
-	runID := uuid.NewString()
-	plan, err := l.cfg.Planner.Plan(ctx, r, runID, now)
-	if err != nil {
-		return Run{}, false, err
-	}
-	run = Run{
-		ID: runID, Org: r.Org, PipelineID: trackingID(r, plan), Attempt: 1, Epoch: 1, State: Pending,
-		Trigger: r.Trigger, TriggerBy: r.TriggerBy, KeyID: r.KeyID, UserID: r.UserID,
-		Start: now, RunDate: plan.Start, Params: plan.Params,
-	}
-	f := newFollower(l, run, plan, r.Runner)
-	other, err := l.admit(ctx, f)
-	if err != nil {
-		return Run{}, false, err
-	}
-	if other != nil {
-		return other.snapshot(), true, nil
-	}
-	if err := f.recordPending(ctx); err != nil {
-		l.forget(f)
-		return Run{}, false, &Error{Code: CodeUnavailable, Message: "the run could not be recorded, so it was not started; try again", Err: err}
-	}
-	go func() {
-		defer l.forget(f)
-		f.run(l.ctx)
-	}()
-	return f.snapshot(), false, nil
-}
-
-// admit registers the follower unless an equal run is active, which it returns once that
-// run is durable: nobody is told of a run that never was.
-func (l *Launcher) admit(ctx context.Context, f *follower) (*follower, error) {
-	for {
-		other, err := l.register(f)
-		if other == nil || err != nil {
-			return nil, err
-		}
-		select {
-		case <-other.recorded:
-			select {
-			case <-other.done: // it has just ended
-			default:
-				return other, nil
-			}
-		case <-other.done: // it could not be recorded
-		case <-ctx.Done():
-			return nil, ctx.Err()
+	if r.Trigger == TriggerCLI {
+		if err := l.buryEqual(ctx, r); err != nil {
+			return Run{}, false, err
 		}
 	}
+	run, existing, err = l.Submit(ctx, r)
+	if err != nil || existing {
+		return run, existing, err
+	}
+	if !l.drive(run.Org, run.ID) {
+		return Run{}, false, errClosing
+	}
+	return run, false, nil
 }
 
-func (l *Launcher) register(f *follower) (*follower, error) {
+// driver starts one run again and again until it has ended.
+type driver struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// drive reports whether it has begun to start the run, or somebody here already does.
+func (l *Launcher) drive(org, id string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, &Error{Code: CodeUnavailable, Message: "the service is shutting down"}
+		return false
 	}
-	for _, other := range l.active {
-		if other.equal(f) && !other.snapshot().State.Terminal() {
-			return other, nil
-		}
+	if l.driven[id] != nil {
+		return true
 	}
-	l.active[f.base.ID] = f
-	l.wg.Add(1) // until it is forgotten
-	return nil, nil
+	ctx, cancel := context.WithCancel(l.ctx)
+	d := &driver{cancel: cancel, done: make(chan struct{})}
+	l.driven[id] = d
+	l.wg.Go(func() {
+		defer close(d.done)
+		defer cancel()
+		l.driveLoop(ctx, org, id)
+		l.mu.Lock()
+		delete(l.driven, id)
+		l.mu.Unlock()
+	})
+	return true
 }
 
-func (l *Launcher) forget(f *follower) {
-	run, changed := f.takeChanged()
-	l.mu.Lock()
-	delete(l.active, f.base.ID)
-	if changed && run.State.Terminal() {
-		l.unwritten[run.ID] = run
+func (l *Launcher) driveLoop(ctx context.Context, org, id string) {
+	for {
+		err := l.Start(ctx, org, id)
+		if ctx.Err() != nil {
+			l.abandon(org, id)
+			return
+		}
+		pause, changed := l.cfg.Poll, (<-chan struct{})(nil)
+		var waiting *Waiting
+		var later *Later
+		var elsewhere *Elsewhere
+		var coded *Error
+		switch {
+		case err == nil:
+			return
+		case errors.As(err, &waiting):
+			changed = waiting.Changed
+		case errors.As(err, &later):
+			pause = later.At.Sub(l.cfg.Now())
+		case errors.As(err, &elsewhere):
+		case errors.As(err, &coded) && coded.Code == CodeRunNotFound: // the store does not show it yet
+		default:
+			l.cfg.Log.Warn("start run", "run", id, "org", org, "error", err)
+		}
+		sleep(ctx, max(pause, 0), changed)
 	}
-	l.mu.Unlock()
-	close(f.done)
-	l.wg.Done()
+}
+
+// sleep returns after d, when wake is closed, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
 }
 
 // Run answers from events, so it is never behind; progress of a run that this launcher
 // follows is added from memory.
 func (l *Launcher) Run(ctx context.Context, org, id string) (Run, error) {
+	run, err := l.read(ctx, org, id)
+	if err != nil {
+		return Run{}, err
+	}
+	if f := l.follower(id); f != nil && !run.State.Terminal() {
+		f.overlay(&run)
+	}
+	return run, nil
+}
+
+func (l *Launcher) read(ctx context.Context, org, id string) (Run, error) {
 	events, err := l.cfg.Store.Events(ctx, org, id)
 	if err != nil {
 		return Run{}, fmt.Errorf("read events of run %s: %w", id, err)
@@ -153,16 +194,16 @@ func (l *Launcher) Run(ctx context.Context, org, id string) (Run, error) {
 	if err != nil {
 		return Run{}, err
 	}
-	if !found {
+	if !found || run.Start.IsZero() {
 		return Run{}, &Error{Code: CodeRunNotFound, Message: fmt.Sprintf("Pipeline run %s not found for org %s", id, org)}
 	}
-	l.mu.Lock()
-	f := l.active[id]
-	l.mu.Unlock()
-	if f != nil && !run.State.Terminal() {
-		f.overlay(&run)
-	}
 	return run, nil
+}
+
+func (l *Launcher) follower(id string) *follower {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active[id]
 }
 
 // List returns runs of one org, newest first.
@@ -170,102 +211,45 @@ func (l *Launcher) List(ctx context.Context, org string, filter Filter) ([]Run, 
 	return l.cfg.Store.List(ctx, org, filter)
 }
 
-// Wait blocks until the run has ended or ctx is done, and returns the run.
+// Wait blocks until the run has ended or ctx is done, and returns the run. A run of a
+// launcher that closed may not have ended.
 func (l *Launcher) Wait(ctx context.Context, org, id string) (Run, error) {
-	l.mu.Lock()
-	f := l.active[id]
-	l.mu.Unlock()
-	if f != nil {
-		select {
-		case <-f.done:
-		case <-ctx.Done():
+	for {
+		run, err := l.Run(ctx, org, id)
+		if err != nil || run.State.Terminal() && l.idle(id) {
+			return run, err
+		}
+		if l.isClosed() && l.idle(id) {
+			return run, nil
+		}
+		sleep(ctx, l.cfg.Poll, l.changed(id))
+		if ctx.Err() != nil {
 			return Run{}, ctx.Err()
 		}
 	}
-	return l.Run(ctx, org, id)
 }
 
-// Cancel asks the job of a run to stop; it reports whether this launcher follows it.
-func (l *Launcher) Cancel(id string) bool {
+// idle reports whether nothing here works on the run any more.
+func (l *Launcher) idle(id string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.active[id]
-	if f != nil {
-		f.stop()
-	}
-	return f != nil
+	return l.active[id] == nil && l.driven[id] == nil
 }
 
-func (l *Launcher) projectLoop() {
-	ticker := time.NewTicker(projectEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-l.ctx.Done():
-			return
-		case <-ticker.C:
-			l.project()
-		}
-	}
-}
-
-// project writes the runs that changed since the last time. What cannot be written is
-// kept for the next time.
-func (l *Launcher) project() {
-	l.projecting.Lock()
-	defer l.projecting.Unlock()
-	l.mu.Lock()
-	runs := slices.Collect(maps.Values(l.unwritten))
-	clear(l.unwritten)
-	var followers []*follower
-	for _, f := range l.active {
-		if run, ok := f.takeChanged(); ok {
-			runs, followers = append(runs, run), append(followers, f)
-		}
-	}
-	l.mu.Unlock()
-	if len(runs) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
-	defer cancel()
-	err := l.cfg.Store.Project(ctx, runs...)
-	if err == nil {
-		return
-	}
-	l.cfg.Log.Warn("project runs", "runs", len(runs), "error", err)
+// changed is closed when this launcher has done with the run; nil if it has nothing to do
+// with it.
+func (l *Launcher) changed(id string) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, run := range runs {
-		if run.State.Terminal() {
-			l.unwritten[run.ID] = run
-		}
+	if d := l.driven[id]; d != nil {
+		return d.done
 	}
-	for _, f := range followers {
-		f.markChanged()
+	if f := l.active[id]; f != nil {
+		return f.done
 	}
+	return nil
 }
 
 func (l *Launcher) folder(runID string) (*runfolder.Folder, error) {
 	return runfolder.Open(filepath.Join(l.cfg.Dir, "runs", runID))
-}
-
-// trackingID is the identity that the predecessor gave a pipeline of an org.
-func trackingID(r Request, p *Plan) string {
-	parts := []string{r.Org}
-	if r.Document != nil {
-		name := filepath.Base(p.Pipeline)
-		return r.Org + "-" + strings.TrimSuffix(name, filepath.Ext(name))
-	}
-	for _, s := range []string{r.Provider, r.Domain, r.Template} {
-		if s != "" {
-			parts = append(parts, s)
-		}
-	}
-	return strings.Join(parts, "-")
-}
-
-func (f *follower) equal(o *follower) bool {
-	return f.base.Org == o.base.Org && f.base.PipelineID == o.base.PipelineID &&
-		f.plan.Start == o.plan.Start && f.plan.End == o.plan.End && maps.Equal(f.plan.Params, o.plan.Params)
 }

@@ -35,7 +35,7 @@ func newBench(t *testing.T, mode string, change ...func(*launcher.Config)) *benc
 	b.runner = &local.Runner{Command: []string{os.Args[0]}, Env: []string{envChild + "=" + mode}, Grace: 300 * time.Millisecond}
 	cfg := launcher.Config{
 		Store: b.store, Register: b.store, Planner: planner{timeout: patience}, Runner: b.runner, Dir: b.dir, Env: "local",
-		Project: "p", Location: "US", Engine: "prism", Now: launcher.Clock, Log: slog.New(slog.DiscardHandler),
+		Project: "p", Location: "US", Engine: "prism", Now: launcher.Clock, Log: slog.New(slog.DiscardHandler), Poll: 20 * time.Millisecond,
 		Watch: func(_ string, e runfolder.Event) {
 			select {
 			case b.seen <- e:
@@ -178,8 +178,8 @@ func TestStoppedRunIsCancelled(t *testing.T) {
 			b := newBench(t, mode)
 			run := b.launch(request("usage_cost"))
 			b.started()
-			if !b.Cancel(run.ID) || b.Cancel("nobody") {
-				t.Error("Cancel does not say whether it follows the run")
+			if !b.Stop(run.ID) || b.Stop("nobody") {
+				t.Error("Stop does not say whether it follows the run")
 			}
 			if r := b.end(run.ID); r.State != launcher.Cancelled || r.Code != string(launcher.CodeCancelled) {
 				t.Errorf("the run ended as %s %s: %s", r.State, r.Code, r.Error)
@@ -192,7 +192,7 @@ func TestRunThatCompletesWhileItIsStoppedHasCompleted(t *testing.T) {
 	b := newBench(t, childLate)
 	run := b.launch(request("usage_cost"))
 	b.started()
-	b.Cancel(run.ID)
+	b.Stop(run.ID)
 	if r := b.end(run.ID); r.State != launcher.Completed || stepOf(t, r, "price").State != launcher.Completed {
 		t.Errorf("the run ended as %s %s: %s", r.State, r.Code, r.Error)
 	}
@@ -225,7 +225,7 @@ func TestProgressIsShownBeforeItIsAnEvent(t *testing.T) {
 			t.Fatalf("the run shows %+v", r)
 		}
 	}
-	b.Cancel(run.ID)
+	b.Stop(run.ID)
 	b.end(run.ID)
 }
 
@@ -245,7 +245,7 @@ func TestEqualActiveRunIsAnswered(t *testing.T) {
 			t.Errorf("a run of org %s with %v was answered with another", r.Org, r.Params)
 		}
 	}
-	b.Cancel(first.ID)
+	b.Stop(first.ID)
 	b.end(first.ID)
 	if next := b.launch(request("usage_cost")); next.ID == first.ID {
 		t.Error("a run that has ended was answered as active")

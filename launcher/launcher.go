@@ -1,8 +1,12 @@
-// Package launcher is the life of a run: it admits a request, opens the generations of
-// the units that the run states, starts a job through a Runner, follows its run folder,
-// and records what happened as events from which a run's state is folded.
+// Package launcher is the life of a run: it admits a request, claims the slices that the
+// run states, opens the generations of their units, starts a job through a Runner,
+// follows its run folder, and records what happened as events from which a run's state is
+// folded.
 //
 //	PENDING -> RUNNING -> COMPLETED | FAILED | TIMEOUT | CANCELLED
+//
+// Any number of launchers work on one store, and any of them may die between any two
+// steps: what it held is taken over, and what its jobs staged is resumed.
 //
 // It declares the small interfaces it needs (Store, Register, Planner, Runner) and knows
 // neither Beam nor the pipeline language nor HTTP: cmd wires those in.
@@ -11,85 +15,14 @@ package launcher
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"time"
 
-	"cloud.google.com/go/civil"
-
+	"github.com/cloudact/convergence/launcher/claim"
+	"github.com/cloudact/convergence/launcher/procid"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
-
-// State is the state of a run or of a step.
-type State string
-
-// The states. SKIPPED is a state of steps only.
-const (
-	Pending   State = "PENDING"
-	Running   State = "RUNNING"
-	Cancelled State = "CANCELLED"
-	Timeout   State = "TIMEOUT"
-	Failed    State = "FAILED"
-	Completed State = "COMPLETED"
-	Skipped   State = "SKIPPED"
-)
-
-// ranks order the states of one attempt and epoch, so that events may arrive in any
-// order, twice or late.
-var ranks = map[State]int{Pending: 1, Running: 2, Skipped: 3, Cancelled: 3, Timeout: 4, Failed: 5, Completed: 6}
-
-// Terminal reports whether nothing follows the state.
-func (s State) Terminal() bool { return ranks[s] > ranks[Running] }
-
-// Request asks for a run. Org has been authenticated by the caller.
-type Request struct {
-	Org       string
-	Provider  string
-	Domain    string // may be empty
-	Template  string
-	Document  *Document // a loose document instead of a catalogue entry; nil otherwise
-	Start     civil.Date
-	End       civil.Date        // inclusive; zero Start and End mean yesterday
-	Params    map[string]string // run parameters
-	Trigger   string            // api, cli, scheduler
-	TriggerBy string
-	KeyID     string
-	UserID    string
-	Runner    string // "" = the service's default
-}
-
-// Document is a pipeline outside the catalogue.
-type Document struct {
-	File string
-	Text string
-}
-
-// Plan is what the launcher must know of a planned pipeline.
-type Plan struct {
-	Pipeline string // provider/domain/name or the name of a loose file
-	File     string
-	Text     string
-	Params   map[string]string // as the run will see them
-	Start    civil.Date
-	End      civil.Date // inclusive
-	Timeout  time.Duration
-	Steps    []Step
-	Units    []Unit // ascending by step, then slice
-}
-
-// Step names a step in the order of its document.
-type Step struct {
-	ID    string
-	Type  string
-	Table string
-}
-
-// Unit is a slice of a step; Hash changes when the generation cannot be resumed.
-type Unit struct {
-	ID   string
-	Step string
-	Hash string
-	Once bool // its rows are added once: a published unit is never stated again
-}
 
 // Planner resolves, validates and plans a pipeline without starting anything. Its errors
 // are made for the user.
@@ -97,15 +30,40 @@ type Planner interface {
 	Plan(ctx context.Context, r Request, runID string, now time.Time) (*Plan, error)
 }
 
-// Store keeps events and answers from them. Every method that reads takes the org, so
-// that no org sees another's runs.
+// Admission says whether a run may be recorded, and reserves what it uses up. A nil
+// Admission admits all.
+//
+// Release gives back what is no longer used: it is called after the terminal event of a
+// run, and when an admitted run could not be recorded. It may be called again for the
+// same run, by any process, until it has succeeded: what it gives back is a function of
+// the run's id.
+type Admission interface {
+	Admit(ctx context.Context, run Run, plan *Plan) error
+	Release(ctx context.Context, run Run) error
+}
+
+// Stages drops the staging tables of generations, by unit. Those that are gone are no
+// error.
+type Stages interface {
+	Drop(ctx context.Context, dataset string, generations map[string]int) error
+}
+
+// Store keeps events and answers from them. Every method that reads for somebody takes
+// the org, so that no org sees another's runs.
 type Store interface {
 	Append(ctx context.Context, events ...Event) error
 	Events(ctx context.Context, org, runID string) ([]Event, error)
 	List(ctx context.Context, org string, filter Filter) ([]Run, error)
+	// Active returns the runs that have not ended, and those that ended since the given
+	// time and are not settled; of every org if org is "".
+	Active(ctx context.Context, org string, endedSince time.Time) ([]Run, error)
+	// Signals returns the claims and the requests to cancel that were appended since.
+	Signals(ctx context.Context, since time.Time) ([]Event, error)
 	Project(ctx context.Context, runs ...Run) error
 	// Generations returns the newest generation that events name for each unit.
 	Generations(ctx context.Context, org string, units []string) (map[string]int, error)
+
+	claim.Log
 }
 
 // Filter narrows a list of runs, newest first.
@@ -116,25 +74,52 @@ type Filter struct {
 	After    string // id of the last run of the page before; "" = the first page
 }
 
-// Register is where generations are opened. Acquire creates the name if it is absent and
-// otherwise answers with what the creator stored; Published says whether the publish of
-// a unit's generation committed.
+// Claim is the answer of a register: who holds the name, and what was stored with it.
+type Claim = claim.Answer
+
+// Register is where generations are opened and closed.
 type Register interface {
+	// Acquire creates the name if it is absent and otherwise answers with what the
+	// creator stored.
 	Acquire(ctx context.Context, name, owner, value string) (Claim, error)
-	Published(ctx context.Context, unit string, generation int) (bool, error)
+	// Look is Acquire without creating; it returns false for a name that is free.
+	Look(ctx context.Context, name string) (Claim, bool, error)
+	// Standing says how far the publish of a unit's generation got.
+	Standing(ctx context.Context, unit string, generation int) (Standing, error)
+	// Fence closes a generation: it takes the first publish id that is free, after it has
+	// cancelled and awaited the jobs before it. It returns Published if one of them had
+	// committed, else Fenced.
+	Fence(ctx context.Context, unit string, generation int) (Standing, error)
 }
 
-// Claim is the answer of a register: who holds the name, and what was stored with it.
-type Claim struct {
-	Won     bool
-	Owner   string
-	Value   string
-	Created time.Time // by the register's clock
+// Standing is how far the publish of a generation got, told from its publish ids alone.
+type Standing struct {
+	State   StandingState
+	Run     string // that published it, "" if its job does not say
+	Running bool   // a publish job is under way
 }
+
+// StandingState is the verdict of a Standing.
+type StandingState int
+
+// A generation can still be published, was published, was closed, or has used up its
+// three failed ordinals.
+const (
+	Unsettled StandingState = iota
+	Published
+	Fenced
+	Exhausted
+)
 
 // Runner starts the job of a run whose folder holds its spec.
 type Runner interface {
 	Start(ctx context.Context, folder *runfolder.Folder) (Process, error)
+}
+
+// Adopter is a Runner whose jobs outlive the launcher that started them. Adopt returns the
+// job that lives in a run folder, false if none does.
+type Adopter interface {
+	Adopt(ctx context.Context, folder *runfolder.Folder) (Process, bool, error)
 }
 
 // Process is a started job. Wait returns when the process is gone, whatever it left in
@@ -146,60 +131,73 @@ type Process interface {
 
 // Event is one thing that happened to a run. Its ID makes it idempotent.
 type Event struct {
-	ID      string
-	RunID   string
-	Org     string
-	Attempt int
-	Epoch   int
-	Seq     int64
-	Kind    string // run, step, generation
-	Step    string
-	State   State
-	Payload json.RawMessage
-	Time    time.Time
-}
-
-// Run is the fold of a run's events.
-type Run struct {
-	ID         string
-	Org        string
-	PipelineID string // tracking id: {org}-{provider}-{domain}-{template}
-	Attempt    int
-	Epoch      int
-	State      State
-	Trigger    string
-	TriggerBy  string
-	KeyID      string
-	UserID     string
-	Start      time.Time
-	End        time.Time // zero while not terminal
-	RunDate    civil.Date
-	Params     map[string]string
-	Code       string
-	Error      string
-	Steps      []StepRun
-}
-
-// StepRun is one step of a run.
-type StepRun struct {
-	runfolder.StepResult
-	State State
+	ID      string          `json:"id"`
+	RunID   string          `json:"run_id"`
+	Org     string          `json:"-"`
+	Attempt int             `json:"attempt"`
+	Epoch   int             `json:"epoch"`
+	Seq     int64           `json:"seq"`
+	Kind    string          `json:"kind"` // run, step, progress, generation, wait, cancel, settled, claim, release, beat
+	Step    string          `json:"step,omitempty"`
+	State   State           `json:"state,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+	Time    time.Time       `json:"time"`
 }
 
 // Config wires a launcher.
 type Config struct {
-	Store    Store
-	Register Register
-	Planner  Planner
-	Runner   Runner
-	Dir      string // data directory: runs live in Dir/runs
-	Env      string // development, staging, production
-	Project  string
-	Location string
-	Engine   string // default Beam runner of a job: prism, direct
-	Owner    string // identity of this launcher in registers
-	Now      func() time.Time
-	Log      *slog.Logger
+	Store     Store
+	Register  Register
+	Planner   Planner
+	Runner    Runner
+	Admission Admission // nil admits all
+	Stages    Stages    // nil leaves staging tables to their expiry
+	Dir       string    // data directory: runs live in Dir/runs
+	Env       string    // development, staging, production
+	Project   string
+	Location  string
+	Engine    string    // default Beam runner of a job: prism, direct
+	Owner     procid.ID // of this launcher in registers; zero = procid.Self()
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	// Service says that this launcher is a service: it goes on with runs whose launcher is
+	// gone, and leaves its own for the next one when it closes.
+	Service bool
+	// Enqueue, if set, is told of runs that are due, instead of starting them here.
+	Enqueue func(Run)
+	// Ended, if set, is called once for each run that has ended, in one process of all,
+	// after its terminal event is durable.
+	Ended func(context.Context, Run)
+
+	Retries      int           // attempts after the first where the plan does not say
+	RetryBackoff time.Duration // before the second attempt; 0 = 30 s
+	Poll         time.Duration // of a run that another process follows or waits for; 0 = 2 s
+	ResumeWithin time.Duration // age up to which another request's open generation is resumed; 0 = 24 h
+
 	// Watch, if set, is told of every event of a job as it is read.
 	Watch func(runID string, e runfolder.Event)
 }
+
+func (c Config) withDefaults() Config {
+	if c.Owner == (procid.ID{}) {
+		c.Owner = procid.Self()
+	}
+	for d, def := range map[*time.Duration]time.Duration{
+		&c.RetryBackoff: 30 * time.Second, &c.Poll: 2 * time.Second, &c.ResumeWithin: 24 * time.Hour,
+	} {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return c
+}
+
+// Clock returns UTC wall time.
+func Clock() time.Time { return time.Now().UTC() }
+
+// Dataset is the dataset of an org in an environment.
+func Dataset(org, env string) string { return org + "_" + env }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"cloud.google.com/go/civil"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/claim"
 )
 
 // memory keeps events and the register of one process. fail, if set, may refuse a call
@@ -19,13 +21,15 @@ type memory struct {
 	mu        sync.Mutex
 	events    []launcher.Event
 	names     map[string]launcher.Claim
-	published map[string]bool
+	published map[string]launcher.Standing
+	log       []claim.Entry
+	beats     map[string]int64
 	projected map[string]launcher.Run
 	fail      func(call string) (before, after error)
 }
 
 func newMemory() *memory {
-	return &memory{names: map[string]launcher.Claim{}, published: map[string]bool{}, projected: map[string]launcher.Run{}}
+	return &memory{names: map[string]launcher.Claim{}, published: map[string]launcher.Standing{}, beats: map[string]int64{}, projected: map[string]launcher.Run{}}
 }
 
 var errDown = errors.New("the warehouse does not answer")
@@ -75,20 +79,26 @@ func (m *memory) Events(_ context.Context, org, runID string) (out []launcher.Ev
 }
 
 func (m *memory) List(_ context.Context, org string, _ launcher.Filter) (out []launcher.Run, err error) {
-	err = m.call("list", func() {
-		byRun := map[string][]launcher.Event{}
-		for _, e := range m.events {
-			if e.Org == org {
-				byRun[e.RunID] = append(byRun[e.RunID], e)
-			}
-		}
-		for _, events := range byRun {
-			run, _, reduceErr := launcher.Reduce(events)
-			out, err = append(out, run), errors.Join(err, reduceErr)
-		}
-	})
+	err = m.call("list", func() { out = m.runs(org) })
 	slices.SortFunc(out, func(a, b launcher.Run) int { return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(a.ID, b.ID)) })
 	return out, err
+}
+
+// runs folds the runs of an org, or of all; the caller holds the lock.
+func (m *memory) runs(org string) (out []launcher.Run) {
+	byRun := map[string][]launcher.Event{}
+	for _, e := range m.events {
+		if org == "" || e.Org == org {
+			byRun[e.RunID] = append(byRun[e.RunID], e)
+		}
+	}
+	for _, events := range byRun {
+		run, _, err := launcher.Reduce(events)
+		if err == nil && !run.Start.IsZero() {
+			out = append(out, run)
+		}
+	}
+	return out
 }
 
 func (m *memory) Project(_ context.Context, runs ...launcher.Run) error {
@@ -122,7 +132,7 @@ func (m *memory) Acquire(_ context.Context, name, owner, value string) (c launch
 	err = m.call("acquire", func() {
 		held, ok := m.names[name]
 		if !ok {
-			held = launcher.Claim{Owner: owner, Value: value}
+			held = launcher.Claim{Owner: owner, Value: value, At: time.Now()}
 			m.names[name] = held
 		}
 		c = held
@@ -131,17 +141,95 @@ func (m *memory) Acquire(_ context.Context, name, owner, value string) (c launch
 	return c, err
 }
 
-func (m *memory) Published(_ context.Context, unit string, generation int) (published bool, err error) {
-	err = m.call("published", func() { published = m.published[pubName(unit, generation)] })
-	return published, err
+func (m *memory) Look(_ context.Context, name string) (c launcher.Claim, found bool, err error) {
+	err = m.call("look", func() { c, found = m.names[name] })
+	return c, found, err
 }
 
-func pubName(unit string, generation int) string { return unit + "/" + string(rune('0'+generation)) }
+func (m *memory) Standing(_ context.Context, unit string, generation int) (s launcher.Standing, err error) {
+	err = m.call("standing", func() { s = m.published[pubName(unit, generation)] })
+	return s, err
+}
 
-func (m *memory) publish(unit string, generation int) {
+func (m *memory) Fence(_ context.Context, unit string, generation int) (s launcher.Standing, err error) {
+	err = m.call("fence", func() {
+		s = m.published[pubName(unit, generation)]
+		if s.State != launcher.Published {
+			s = launcher.Standing{State: launcher.Fenced}
+			m.published[pubName(unit, generation)] = s
+		}
+	})
+	return s, err
+}
+
+func pubName(unit string, generation int) string { return fmt.Sprint(unit, "/", generation) }
+
+func (m *memory) publish(unit string, generation int) { m.settle(unit, generation, launcher.Published) }
+
+func (m *memory) settle(unit string, generation int, s launcher.StandingState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.published[pubName(unit, generation)] = true
+	m.published[pubName(unit, generation)] = launcher.Standing{State: s, Run: "another"}
+}
+
+func (m *memory) Active(_ context.Context, org string, endedSince time.Time) (out []launcher.Run, err error) {
+	err = m.call("active", func() {
+		for _, run := range m.runs(org) {
+			if !run.State.Terminal() || !run.Settled && !run.End.Before(endedSince) {
+				out = append(out, run)
+			}
+		}
+	})
+	return out, err
+}
+
+func (m *memory) Signals(context.Context, time.Time) (out []launcher.Event, err error) {
+	err = m.call("signals", func() {
+		for _, e := range m.events {
+			if e.Kind == "cancel" {
+				out = append(out, e)
+			}
+		}
+		for _, e := range m.log {
+			out = append(out, launcher.Event{Kind: e.Kind, Org: e.Org, Step: e.Name, Seq: int64(e.Epoch), RunID: e.Holder})
+		}
+	})
+	return out, err
+}
+
+func (m *memory) AppendClaims(_ context.Context, entries ...claim.Entry) error {
+	return m.call("claims", func() {
+		for _, e := range entries {
+			if e.Kind == claim.KindBeat {
+				m.beats[e.Owner] = max(m.beats[e.Owner], e.Counter)
+				continue
+			}
+			m.log = append(m.log, e)
+		}
+	})
+}
+
+func (m *memory) Claims(_ context.Context, org string, names []string) (out []claim.Entry, err error) {
+	err = m.call("read claims", func() {
+		for _, e := range m.log {
+			if e.Org == org && slices.Contains(names, e.Name) {
+				out = append(out, e)
+			}
+		}
+	})
+	return out, err
+}
+
+func (m *memory) Beats(_ context.Context, owners []string) (out map[string]int64, err error) {
+	out = map[string]int64{}
+	err = m.call("beats", func() {
+		for _, o := range owners {
+			if n, ok := m.beats[o]; ok {
+				out[o] = n
+			}
+		}
+	})
+	return out, err
 }
 
 // planner plans one pipeline of two steps.

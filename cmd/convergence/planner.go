@@ -53,6 +53,9 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params),
 		Start: planned.Start, End: planned.End, Timeout: planned.Timeout,
 	}
+	if planned.Retries > 0 {
+		out.Retries = &planned.Retries
+	}
 	steps := slices.Clone(planned.Steps)
 	slices.SortFunc(steps, func(a, b *plan.Step) int { return a.Index - b.Index })
 	for _, s := range steps {
@@ -62,7 +65,7 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		}
 		out.Steps = append(out.Steps, step)
 		for _, u := range s.Units {
-			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Hash: label(s.ConfigHash), Once: once(s.Destination)})
+			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Slice: slice(s.Destination, u), Hash: label(s.ConfigHash), Once: once(s.Destination)})
 		}
 	}
 	return out, nil
@@ -98,6 +101,19 @@ func refused(file configs.File, err error) error {
 // once reports whether a destination takes a unit's rows a single time: appended rows
 // have no key by which a later generation could replace them.
 func once(d plan.Destination) bool { return d.WriteMode == "append" && len(d.KeyFields) == 0 }
+
+// slice names the days of a unit. What replaces its whole table is of all days.
+func slice(d plan.Destination, u plan.Unit) string {
+	last := u.End.AddDays(-1)
+	switch {
+	case d.WriteMode == "overwrite":
+		return ""
+	case last == u.Start:
+		return u.Start.String()
+	default:
+		return u.Start.String() + ".." + last.String()
+	}
+}
 
 // withoutDates leaves out what the spec says elsewhere: the job must not meet a date and
 // a range.

@@ -177,7 +177,7 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 		return a.explain(err)
 	}
 	fmt.Fprintf(a.err, "run %s of %s\n", started.ID, started.PipelineID)
-	stop := context.AfterFunc(ctx, func() { l.Cancel(started.ID) })
+	stop := context.AfterFunc(ctx, func() { l.Stop(started.ID) })
 	defer stop()
 	ended, err := l.Wait(context.WithoutCancel(ctx), request.Org, started.ID)
 	if err != nil {

@@ -7,13 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/procid"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
@@ -29,14 +29,15 @@ type Runner struct {
 
 var _ launcher.Runner = (*Runner)(nil)
 
-// Start starts the job of a run folder. Its output goes to job.log there.
+// Start starts the job of a run folder. Its output goes to job.log there. The error is
+// ErrLives if a job works in the folder already.
 func (r *Runner) Start(_ context.Context, folder *runfolder.Folder) (launcher.Process, error) {
 	if len(r.Command) == 0 {
 		return nil, errors.New("no job command configured")
 	}
-	log, err := os.OpenFile(folder.Path(runfolder.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := openLog(folder)
 	if err != nil {
-		return nil, fmt.Errorf("open job log: %w", err)
+		return nil, err
 	}
 	defer func() { _ = log.Close() }()
 	args := append(append([]string(nil), r.Command[1:]...), "--spec", folder.Path(runfolder.SpecFile))
@@ -46,18 +47,29 @@ func (r *Runner) Start(_ context.Context, folder *runfolder.Folder) (launcher.Pr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", r.Command[0], err)
 	}
-	grace := r.Grace
-	if grace <= 0 {
-		grace = defaultGrace
+	p := &process{cmd: cmd, grace: r.grace(), gone: make(chan struct{})}
+	id := procid.New() // of this machine, with the child's process id
+	id.PID = cmd.Process.Pid
+	id.Start, _ = procid.StartTime(id.PID)
+	if err := folder.WriteJob(runfolder.Job{PID: id.PID, Process: id.String()}); err != nil {
+		p.Stop() // a launcher that comes after this one could not
+		return nil, errors.Join(err, p.Wait())
 	}
-	return &process{cmd: cmd, grace: grace, gone: make(chan struct{})}, nil
+	return p, nil
+}
+
+func (r *Runner) grace() time.Duration {
+	if r.Grace <= 0 {
+		return defaultGrace
+	}
+	return r.Grace
 }
 
 type process struct {
 	cmd   *exec.Cmd
 	grace time.Duration
-	once  sync.Once
-	gone  chan struct{}
+	stopper
+	gone chan struct{}
 }
 
 // Wait implements launcher.Process; call it once.
@@ -67,21 +79,27 @@ func (p *process) Wait() error {
 	return err
 }
 
-// Stop sends SIGTERM to the job's group, and SIGKILL if it is still there after the
-// grace period.
-func (p *process) Stop() {
+// Stop implements launcher.Process.
+func (p *process) Stop() { p.stop(p.cmd.Process.Pid, p.grace, p.gone) }
+
+// stopper ends a process group once.
+type stopper struct{ once sync.Once }
+
+// stop sends SIGTERM to the job's group, and SIGKILL if it is still there after the grace
+// period.
+func (s *stopper) stop(pid int, grace time.Duration, gone <-chan struct{}) {
 	select {
-	case <-p.gone: // its group id may be another's by now
+	case <-gone: // its group id may be another's by now
 		return
 	default:
 	}
-	p.once.Do(func() {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
+	s.once.Do(func() {
+		_ = syscall.Kill(-pid, syscall.SIGTERM)
 		go func() {
 			select {
-			case <-p.gone:
-			case <-time.After(p.grace):
-				_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+			case <-gone:
+			case <-time.After(grace):
+				_ = syscall.Kill(-pid, syscall.SIGKILL)
 			}
 		}()
 	})

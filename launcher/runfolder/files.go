@@ -58,6 +58,26 @@ func (f *Folder) ReadResult() (Result, error) {
 	return r, f.read(ResultFile, &r)
 }
 
+// WriteJob writes job.json.
+func (f *Folder) WriteJob(j Job) error { return f.replace(JobFile, j) }
+
+// ReadJob reads job.json; fs.ErrNotExist before a job was started.
+func (f *Folder) ReadJob() (Job, error) {
+	var j Job
+	return j, f.read(JobFile, &j)
+}
+
+// Clear removes what an earlier job has left, so that it cannot be taken for the next
+// one's. The log is kept. Call it when no job works in the folder.
+func (f *Folder) Clear() error {
+	for _, name := range []string{ResultFile, EventsFile, JobFile} { // the result first: it alone says that a job has ended
+		if err := os.Remove(f.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("clear run folder: %w", err)
+		}
+	}
+	return nil
+}
+
 // Append adds one event; it sets Seq.
 func (f *Folder) Append(e Event) error {
 	f.mu.Lock()

@@ -19,6 +19,7 @@ const (
 	SpecFile   = "spec.json"
 	EventsFile = "events.jsonl"
 	ResultFile = "result.json"
+	JobFile    = "job.json"
 	LogFile    = "job.log"
 )
 
@@ -43,6 +44,12 @@ type Spec struct {
 	Runner    string            `json:"runner"` // prism, direct, dataflow, flink
 
 	Generations map[string]int `json:"generations"` // unit id -> generation that the launcher opened
+}
+
+// Job is the process that works in the folder, as its launcher started it.
+type Job struct {
+	PID     int    `json:"pid"`
+	Process string `json:"process"` // its identity, as package procid writes it
 }
 
 // Event kinds.

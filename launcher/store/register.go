@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"cloud.google.com/go/bigquery"
@@ -47,7 +46,7 @@ func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launche
 	return backoff.Retry(ctx, func() (launcher.Claim, error) {
 		created, err := s.createName(ctx, id, owner, value)
 		if err == nil {
-			return launcher.Claim{Won: true, Owner: owner, Value: value, Created: created}, nil
+			return launcher.Claim{Won: true, Owner: owner, Value: value, At: created}, nil
 		}
 		if isStatus(err, http.StatusConflict) {
 			return s.holder(ctx, name, id, owner)
@@ -108,26 +107,7 @@ func (s *Store) holder(ctx context.Context, name, id, owner string) (launcher.Cl
 	if !ok {
 		return launcher.Claim{}, fmt.Errorf("read holder of %s: job %s is not a query", name, id)
 	}
-	claim := launcher.Claim{Owner: q.Labels[ownerLabel], Value: q.Labels[valueLabel], Created: creationTime(job)}
+	claim := launcher.Claim{Owner: q.Labels[ownerLabel], Value: q.Labels[valueLabel], At: creationTime(job)}
 	claim.Won = claim.Owner == owner
 	return claim, nil
-}
-
-// Published reports whether the publish job of a unit's generation committed under one
-// of its ordinals. Aborted attempts use ordinals up without limit, so it walks to the
-// first that is free.
-func (s *Store) Published(ctx context.Context, unit string, generation int) (bool, error) {
-	for ordinal := 0; ; ordinal++ {
-		id := fmt.Sprintf("pub_%s_%s_%d", unit, strconv.Itoa(generation), ordinal)
-		job, err := s.cfg.Client.JobFromIDLocation(ctx, id, s.cfg.Location)
-		if isStatus(err, http.StatusNotFound) {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("read publish job %s: %w", id, err)
-		}
-		if status := job.LastStatus(); status != nil && status.Done() && status.Err() == nil {
-			return true, nil
-		}
-	}
 }

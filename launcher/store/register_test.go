@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"cloud.google.com/go/bigquery"
+
+	"github.com/cloudact/convergence/launcher"
 )
 
 func TestOneOfManyAcquiresAName(t *testing.T) {
@@ -105,8 +107,8 @@ func TestPublishedIsWhatACommittedPublishJobSays(t *testing.T) {
 	}
 	check := func(generation int, want bool) {
 		t.Helper()
-		if got, err := b.Published(t.Context(), "u", generation); err != nil || got != want {
-			t.Errorf("generation %d published: %t, %v; want %t", generation, got, err, want)
+		if got, err := b.Standing(t.Context(), "u", generation); err != nil || (got.State == launcher.Published) != want {
+			t.Errorf("generation %d stands at %+v, %v; want published %t", generation, got, err, want)
 		}
 	}
 	check(1, false)

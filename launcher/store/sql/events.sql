@@ -1,4 +1,4 @@
-SELECT event_id, run_id, org_slug, attempt, epoch, seq, kind,
-  COALESCE(step, '') AS step, COALESCE(state, '') AS state, COALESCE(TO_JSON_STRING(payload), '{}') AS payload, created_at
-FROM `{{.Dataset}}.org_meta_run_events`
-WHERE org_slug = @org AND run_id = @run_id
+SELECT {{template "columns"}}
+FROM `{{.Dataset}}.org_meta_run_events` AS e
+WHERE e.org_slug = @org AND e.run_id = @run_id
+{{template "latest"}}

@@ -1,5 +1,4 @@
-SELECT e.event_id, e.run_id, e.org_slug, e.attempt, e.epoch, e.seq, e.kind,
-  COALESCE(e.step, '') AS step, COALESCE(e.state, '') AS state, COALESCE(TO_JSON_STRING(e.payload), '{}') AS payload, e.created_at
+SELECT {{template "columns"}}
 FROM `{{.Dataset}}.org_meta_run_events` AS e
 JOIN (
   SELECT run_id, MIN(created_at) AS started
@@ -8,5 +7,6 @@ JOIN (
   GROUP BY run_id
   HAVING COUNTIF(kind = 'run' AND state = 'PENDING') > 0
 ) AS r ON r.run_id = e.run_id
-WHERE e.org_slug = @org AND e.created_at >= @since
+WHERE e.org_slug = @org AND e.created_at >= @since AND e.kind NOT IN ('claim', 'release', 'beat')
+{{template "latest"}}
 ORDER BY r.started DESC, e.run_id
