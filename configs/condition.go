@@ -124,7 +124,7 @@ func ParseSwitch(text string) (value, ok bool) {
 // IsExpression reports whether a text that should become true or false is an expression:
 // neither a switch nor one variable.
 func IsExpression(n *yaml.Node) bool {
-	if n == nil || !isText(n) {
+	if n == nil || !isText(n) || strings.TrimSpace(n.Value) == "" {
 		return false
 	}
 	if _, ok := ParseSwitch(n.Value); ok {

@@ -154,21 +154,44 @@ type fieldError interface {
 
 // ruleProblems turns what Validate returned, possibly joined, into problems.
 func ruleProblems(doc *Canonical, r *Resolved, err error) Problems {
+	return doc.RuleProblems(r.Root, r.path, err)
+}
+
+// textError is an error of a rule about a byte of a text, such as an expression.
+type textError interface {
+	error
+	TextOffset() int
+}
+
+// RuleProblems turns the errors of a rule, possibly joined, into problems at the values
+// below n that they name.
+func (c *Canonical) RuleProblems(n *yaml.Node, path string, err error) Problems {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out Problems
 		for _, e := range joined.Unwrap() {
-			out = append(out, ruleProblems(doc, r, e)...)
+			out = append(out, c.RuleProblems(n, path, e)...)
 		}
 		return out
 	}
 	var field fieldError
 	if !errors.As(err, &field) {
-		return Problems{{File: doc.File.Name, Line: r.Root.Line, Col: r.Root.Column, Path: r.path, Message: err.Error()}}
+		return Problems{{File: c.File.Name, Line: n.Line, Col: n.Column, Path: path, Message: err.Error()}}
 	}
-	n := descend(r.Root, field.FieldPath())
+	at := descend(n, field.FieldPath())
 	message := field.Error()
 	if rest, ok := strings.CutPrefix(message, field.FieldPath()+": "); ok {
 		message = rest
 	}
-	return Problems{{File: doc.File.Name, Line: n.Line, Col: n.Column, Path: join(r.path, field.FieldPath()), Message: message}}
+	p := Problem{File: c.File.Name, Line: at.Line, Col: at.Column, Path: join(path, field.FieldPath()), Message: message}
+	var text textError
+	if errors.As(err, &text) && at.Kind == yaml.ScalarNode {
+		p = c.ProblemAt(at, text.TextOffset(), p.Path, message)
+	}
+	var name interface{ Candidates() (string, []string) }
+	if errors.As(err, &name) {
+		if got, known := name.Candidates(); got != "" {
+			p.Suggestion = nearest(got, known)
+		}
+	}
+	return Problems{p}
 }

@@ -79,6 +79,7 @@ func offset(text string, e *common.Error) int {
 var (
 	noOverload = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(.*)'$`)
 	undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
+	unexpected = regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous) input '(.*)' expecting `)
 	symbol     = regexp.MustCompile(`^@?_?([^_]+)_?(?:\]|_)?$`)
 )
 
@@ -86,6 +87,12 @@ var (
 func plainly(message string) string {
 	if m := undeclared.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("unknown name %q", m[1])
+	}
+	if m := unexpected.FindStringSubmatch(message); m != nil {
+		if m[1] == "<EOF>" {
+			return "the expression ends too early"
+		}
+		return fmt.Sprintf("%q cannot stand here", m[1])
 	}
 	m := noOverload.FindStringSubmatch(message)
 	if m == nil {

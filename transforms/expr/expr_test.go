@@ -133,7 +133,7 @@ func TestMistakesAreFoundWhereTheyStandBeforeAnythingRuns(t *testing.T) {
 		"dyn(cost) * dyn(0.1)":         `3: undeclared reference`,
 		"labels == labels":             `7: "==" cannot be applied to (json, json)`,
 		"[1,2].all(x, x > 0)":          `9: undeclared reference`,
-		"cost >":                       `6: mismatched input`,
+		"cost >":                       `6: the expression ends too early`,
 		"model\n  + 1":                 `8: "+" cannot be applied to (string, int)`,
 		"[1]":                          `0: gives list(int), which no column can hold`,
 		"date('2026-02-30') < day":     `5: date("2026-02-30"): write it as YYYY-MM-DD`,
