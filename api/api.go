@@ -42,10 +42,12 @@ type Config struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 
-	Catalogue Catalogue
-	Documents Documents
-	Metrics   *Metrics
-	Audit     Audit
+	Catalogue         Catalogue
+	Documents         Documents
+	Integrations      Integrations
+	IntegrationStates IntegrationStates // set together with Integrations
+	Metrics           *Metrics
+	Audit             Audit
 
 	RootKey        string         // "" = routes of the root key answer 503
 	OpenOrg        string         // organisation of requests without a key; "" = they are refused
@@ -150,6 +152,9 @@ func (s *service) routes() {
 	}
 	if s.cfg.Documents != nil {
 		s.documents()
+	}
+	if s.cfg.Integrations != nil {
+		s.integrations()
 	}
 }
 

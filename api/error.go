@@ -31,6 +31,7 @@ const (
 	codeRequestTimeout   = launcher.Code("REQUEST_TIMEOUT")
 	codeRateLimited      = launcher.Code("RATE_LIMIT_EXCEEDED")
 	codeConflict         = launcher.Code("CONFLICT")
+	codeDecrypt          = launcher.Code("DECRYPT") // a stored credential cannot be opened
 )
 
 // statuses is the only table from code to HTTP status.
@@ -61,6 +62,7 @@ var statuses = map[launcher.Code]int{
 	codeUnsupportedMedia:              http.StatusUnsupportedMediaType,
 	codeRequestTimeout:                http.StatusRequestTimeout,
 	codeRateLimited:                   http.StatusTooManyRequests,
+	codeDecrypt:                       http.StatusConflict,
 	codeConflict:                      http.StatusConflict,
 	launcher.CodeUnavailable:          http.StatusServiceUnavailable,
 }

@@ -13,16 +13,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cloudact/convergence/api"
-	"github.com/cloudact/convergence/beam/run"
 	"github.com/cloudact/convergence/configs"
-	"github.com/cloudact/convergence/launcher"
-	"github.com/cloudact/convergence/launcher/local"
 	"github.com/cloudact/convergence/launcher/store"
 )
 
@@ -143,28 +139,14 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 		return fmt.Errorf("find this program: %w", err)
 	}
 	log := a.serviceLogger()
-	l := launcher.New(launcher.Config{
-		Store: s, Register: s, Planner: newPlanner(w.env, catalog),
-		Runner: &local.Runner{Command: []string{exe, "job"}, Env: w.env.JobEnviron()},
-		Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: run.Prism,
-		Now: launcher.Clock, Log: log,
-	})
-	defer l.Close()
-	var stopping atomic.Bool
-	metrics := api.NewMetrics()
+	p := a.assemble(w, s, catalog, []string{exe, "job"}, log)
+	defer p.close()
 	if addr := w.env.Service.DebugAddr; addr != "" {
-		if err := serveDebug(ctx, addr, metrics.Handler(), log); err != nil {
+		if err := serveDebug(ctx, addr, p.metrics.Handler(), log); err != nil {
 			return err
 		}
 	}
-	cfg := a.httpConfig(w.env, log)
-	cfg.Runs, cfg.Keys, cfg.Ready, cfg.Stopping = l, store.NewKeys(s), s.Ping, stopping.Load
-	if w.env.Service.Metrics {
-		cfg.Metrics = metrics
-	}
-	pipelines := &catalogueOf{env: w.env, planner: newPlanner(w.env, catalog), bigquery: w.BigQuery, now: launcher.Clock, log: log}
-	cfg.Catalogue, cfg.Documents = pipelines, pipelines
-	server := newServer(api.New(cfg))
+	server := newServer(api.New(p.config()))
 	fmt.Fprintf(a.out, "listening on http://%s\n", listener.Addr())
 	if w.local != nil {
 		fmt.Fprintf(a.out, "API keys of the development organisations are in %s\n", filepath.Join(a.dataDir, keysFile))
@@ -176,7 +158,7 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 		}()
 	}
 	stop := context.AfterFunc(ctx, func() {
-		stopping.Store(true)
+		p.stopping.Store(true)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 		defer cancel()
 		if err := server.Shutdown(grace); err != nil {

@@ -56,7 +56,7 @@ func (w *world) serve(organisations ...string) *service {
 		args = append(args, "--org", org)
 	}
 	s := &service{w: w, stderr: &buffer{}, ended: make(chan struct{})}
-	s.cmd = w.command(context.Background(), invocation{environ: []string{"LOG_LEVEL=DEBUG"}, args: args})
+	s.cmd = w.command(context.Background(), invocation{environ: []string{"LOG_LEVEL=DEBUG", "RATE_LIMIT_ENABLED=false"}, args: args})
 	s.cmd.Stderr = s.stderr
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
