@@ -94,6 +94,20 @@ func (l *Launcher) abandon(org, id string) {
 	}
 }
 
+// giveUp fails a run that could not be started: nobody else would.
+func (l *Launcher) giveUp(ctx context.Context, org, id string) {
+	run, err := l.read(ctx, org, id)
+	if err == nil && !run.State.Terminal() {
+		run.Attempt = next(run)
+		err = l.recordEnd(ctx, run, Failed, runPayload{
+			Code: string(CodeInternal), Error: "the run could not be started; the log of the service says why",
+		})
+	}
+	if err != nil {
+		l.cfg.Log.Error("record that a run could not be started", "run", id, "org", org, "error", err)
+	}
+}
+
 // endNow records the end of a run that nobody works on: it takes over its claim, so that
 // no late word of an earlier owner counts.
 func (l *Launcher) endNow(ctx context.Context, run Run, state State, p runPayload) error {
@@ -111,7 +125,13 @@ func (l *Launcher) endNow(ctx context.Context, run Run, state State, p runPayloa
 		return err
 	}
 	now.Attempt, now.Epoch = next(now), own.Epoch
-	e, err := newEvent(now, kindRun, "", state, 0, p, l.cfg.Now())
+	return l.recordEnd(ctx, now, state, p)
+}
+
+// recordEnd appends the terminal event of a run under its attempt and epoch, and settles
+// it.
+func (l *Launcher) recordEnd(ctx context.Context, run Run, state State, p runPayload) error {
+	e, err := newEvent(run, kindRun, "", state, 0, p, l.cfg.Now())
 	if err != nil {
 		return err
 	}
@@ -120,7 +140,7 @@ func (l *Launcher) endNow(ctx context.Context, run Run, state State, p runPayloa
 	}
 	ended, err := l.read(ctx, run.Org, run.ID)
 	if err != nil || !ended.State.Terminal() { // the store does not show it yet
-		ended = now
+		ended = run
 		ended.State, ended.End, ended.Code, ended.Error = state, e.Time, p.Code, p.Error
 	}
 	l.projector.add(ended)

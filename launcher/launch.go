@@ -15,6 +15,9 @@ import (
 const (
 	recordTimeout   = 30 * time.Second
 	pendingPatience = 5 * time.Second
+
+	startTries = 3  // of a command, while the store or the register do not answer
+	maxSlower  = 30 // times the poll interval, between the tries of a service
 )
 
 // Launcher launches runs and follows them. Make one with New, end it with Close. It is
@@ -33,7 +36,7 @@ type Launcher struct {
 	active  map[string]*follower // runs that this launcher works on, by id
 	driven  map[string]*driver   // runs that it starts by itself, by id
 	recent  map[string]submitted // by what makes runs equal
-	begins  map[string]bool      // ids of runs that are being claimed
+	firsts  map[string]bool      // names that this process has acted on
 	beating bool
 
 	gates     gates
@@ -46,7 +49,7 @@ func New(cfg Config) *Launcher {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Launcher{
 		cfg: cfg, ctx: ctx, cancel: cancel, active: map[string]*follower{}, driven: map[string]*driver{},
-		recent: map[string]submitted{}, begins: map[string]bool{},
+		recent: map[string]submitted{}, firsts: map[string]bool{},
 		keeper: claim.New(claim.Config{Register: cfg.Register, Log: cfg.Store, Owner: cfg.Owner}),
 	}
 	l.projector = newProjector(cfg)
@@ -134,7 +137,7 @@ func (l *Launcher) drive(org, id string) bool {
 }
 
 func (l *Launcher) driveLoop(ctx context.Context, org, id string) {
-	for {
+	for failures := 0; ; {
 		err := l.Start(ctx, org, id)
 		if ctx.Err() != nil {
 			l.abandon(org, id)
@@ -156,6 +159,11 @@ func (l *Launcher) driveLoop(ctx context.Context, org, id string) {
 		case errors.As(err, &coded) && coded.Code == CodeRunNotFound: // the store does not show it yet
 		default:
 			l.cfg.Log.Warn("start run", "run", id, "org", org, "error", err)
+			if failures++; failures == startTries && !l.cfg.Service {
+				l.giveUp(ctx, org, id)
+				return
+			}
+			pause *= time.Duration(min(failures, maxSlower))
 		}
 		sleep(ctx, max(pause, 0), changed)
 	}

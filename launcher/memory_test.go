@@ -109,11 +109,16 @@ func (m *memory) Project(_ context.Context, runs ...launcher.Run) error {
 	})
 }
 
-func (m *memory) projection(id string) (launcher.Run, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.projected[id]
-	return r, ok
+// projection waits until the projector has come to the end of the run.
+func (m *memory) projection(id string) (r launcher.Run, ok bool) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		r, ok = m.projected[id]
+		m.mu.Unlock()
+		if ok && r.State.Terminal() || time.Now().After(deadline) {
+			return r, ok
+		}
+	}
 }
 
 func (m *memory) Generations(_ context.Context, org string, units []string) (map[string]int, error) {

@@ -228,9 +228,9 @@ func (l *Launcher) listen(ctx context.Context) error {
 func (l *Launcher) first(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.begins[name] {
+	if l.firsts[name] {
 		return false
 	}
-	l.begins[name] = true
+	l.firsts[name] = true
 	return true
 }
