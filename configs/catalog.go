@@ -23,6 +23,7 @@ var notPipelines = map[string]bool{"system": true, centralFolder: true, "pricing
 // Catalog is what one or more layers of configuration hold, read once. It never changes
 // and is safe for concurrent use.
 type Catalog struct {
+	orgs      map[string]*Catalog // what belongs to one org alone: pipelines and tables
 	pipelines map[string]File
 	tables    map[string]TableSchema
 	aliases   map[string]string // of tables
@@ -31,17 +32,29 @@ type Catalog struct {
 	providers Providers
 }
 
-// Open reads layers, each rooted as Shipped is. A later layer wins over an earlier one
-// file by file.
-func Open(layers ...fs.FS) (*Catalog, error) {
-	c := &Catalog{
+func newCatalog() *Catalog {
+	return &Catalog{
 		pipelines: map[string]File{}, tables: map[string]TableSchema{}, aliases: map[string]string{},
 		central: map[string]CentralTable{}, reports: map[string]Report{},
+	}
+}
+
+// Open reads layers, each rooted as Shipped is. A later layer wins over an earlier one
+// file by file. What is below orgs/{org}, or below a top folder that is the slug of an
+// org, is seen through For only.
+func Open(layers ...fs.FS) (*Catalog, error) {
+	c := newCatalog()
+	c.orgs = map[string]*Catalog{}
+	if err := c.readProviders(layers); err != nil {
+		return nil, fmt.Errorf("read configs: %w", err)
 	}
 	for _, layer := range layers {
 		err := fs.WalkDir(layer, ".", func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
+			}
+			if org, rest, own := c.owner(name); own {
+				return c.org(org).addOwn(layer, name, org, rest)
 			}
 			return c.add(layer, name)
 		})

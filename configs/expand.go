@@ -130,9 +130,9 @@ type expander struct {
 	active   []string
 	self     string // while a declared variable is resolved: its name, which means the outer one
 	selfTop  int
-	free     bool // free text: what is no variable stays as it is
-	tainted  bool // a run parameter has been used
-	failed   bool // a variable cannot be known, which has been reported
+	free     bool   // free text: what is no variable stays as it is
+	tainted  origin // the least trusted origin of what has been used
+	failed   bool   // a variable cannot be known, which has been reported
 }
 
 func newExpander(s *Scope) *expander { return &expander{scope: s, used: map[string]bool{}} }
@@ -198,7 +198,7 @@ func (x *expander) variable(n *yaml.Node, p piece, path string) (v Value, ok boo
 	for _, f := range p.ref.filters {
 		v = f.apply(v)
 	}
-	x.tainted = x.tainted || v.origin == fromRun
+	x.tainted = max(x.tainted, v.origin)
 	if !v.Set && !x.scope.env.Sample {
 		x.problem(n, p.start, path, fmt.Sprintf("variable %q has no value; set it with --var %s=VALUE or in the run's parameters", p.ref.name, p.ref.name))
 		return v, false

@@ -130,8 +130,8 @@ func CheckParams(s *Scope) Problems {
 	return out
 }
 
-// CheckFixed refuses run parameters in a value that names something: a table, or the
-// host of a URL.
+// CheckFixed refuses run parameters and variables of an org's document in a value that
+// names something: a table, or the host of a URL.
 func CheckFixed(s *Scope, n *yaml.Node, path, what string) Problems {
 	if n == nil || !isText(n) {
 		return nil
@@ -146,8 +146,8 @@ func CheckFixed(s *Scope, n *yaml.Node, path, what string) Problems {
 		if p.ref == nil || p.start >= end {
 			continue
 		}
-		if v, known := quiet.find(p.ref.name); known && v.origin == fromRun {
-			x.problem(n, p.start, path, fmt.Sprintf("variable %q is set by a run parameter and cannot be part of a %s", p.ref.name, what))
+		if v, known := quiet.find(p.ref.name); known && v.origin.setBy() != "" {
+			x.problem(n, p.start, path, fmt.Sprintf("variable %q is set by %s and cannot be part of a %s", p.ref.name, v.origin.setBy(), what))
 		}
 	}
 	return x.problems

@@ -43,8 +43,22 @@ type origin uint8
 const (
 	fromEngine   origin = iota // built in
 	fromDocument               // declared with a value
+	fromOrg                    // declared with a value by a document of an org
 	fromRun                    // set by a run parameter
 )
+
+// setBy says who chose a value that may not name a table, dataset, project or host; ""
+// when it may.
+func (o origin) setBy() string {
+	switch o {
+	case fromOrg:
+		return "a document of an organization"
+	case fromRun:
+		return "a run parameter"
+	default:
+		return ""
+	}
+}
 
 // Value is what a variable resolved to.
 type Value struct {
@@ -210,6 +224,9 @@ func (x *expander) lookup(name string, top int) (Value, bool) {
 // declared resolves the text of a declared variable; its own name in it means the outer one.
 func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	v := Value{origin: fromDocument}
+	if x.scope.doc.File.Org != "" {
+		v.origin = fromOrg
+	}
 	if node.Kind != yaml.ScalarNode || isNull(node) {
 		return v
 	}
@@ -226,7 +243,7 @@ func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	}
 	inner := *x
 	inner.active = append(slices.Clone(x.active), key)
-	inner.self, inner.selfTop, inner.tainted = name, at, false
+	inner.self, inner.selfTop, inner.tainted = name, at, fromEngine
 	inner.failed = false
 	text, missing := inner.expand(node, path)
 	x.problems = inner.problems
@@ -234,9 +251,7 @@ func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	if v.broken = inner.failed; v.broken {
 		return v
 	}
-	if inner.tainted {
-		v.origin = fromRun
-	}
+	v.origin = max(v.origin, inner.tainted)
 	if pieces := split(node.Value); len(pieces) == 1 && pieces[0].ref != nil && len(pieces[0].ref.filters) == 0 {
 		outer, known := inner.find(pieces[0].ref.name)
 		x.problems = inner.problems

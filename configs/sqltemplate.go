@@ -201,11 +201,16 @@ func (w *sqlWriter) constantLiteral(pieces []piece, start int) {
 	w.out = append(w.out, '\'')
 }
 
-// planTime resolves a variable that must not come from run parameters.
+// planTime resolves a variable of which nothing may come from run parameters.
 func (w *sqlWriter) planTime(p piece, start int, where string) (Value, bool) {
+	return w.chosenBefore(p, start, where, fromRun)
+}
+
+// chosenBefore resolves a variable whose origin must be more trusted than a given one.
+func (w *sqlWriter) chosenBefore(p piece, start int, where string, least origin) (Value, bool) {
 	v, ok := w.sqlValue(p, start)
-	if ok && v.origin == fromRun {
-		w.problem(w.node, start+p.start, w.path, fmt.Sprintf("variable %q is set by a run parameter and cannot be used %s", p.ref.name, where))
+	if ok && v.origin >= least {
+		w.problem(w.node, start+p.start, w.path, fmt.Sprintf("variable %q is set by %s and cannot be used %s", p.ref.name, v.origin.setBy(), where))
 		return v, false
 	}
 	return v, ok
@@ -236,7 +241,7 @@ func (w *sqlWriter) backtick(t sqlToken) {
 
 // identifier resolves a variable used as a name, part by part of a dotted path.
 func (w *sqlWriter) identifier(p piece, start int) ([]string, bool) {
-	v, ok := w.planTime(p, start, "as a name")
+	v, ok := w.chosenBefore(p, start, "as a name", fromOrg)
 	if !ok {
 		return nil, false
 	}

@@ -112,13 +112,13 @@ type Destination struct {
 
 // replaces reports whether publishing may remove rows that another step wrote.
 func (d Destination) replaces() bool {
-	return d.WriteMode == modeOverwrite || d.WriteMode == modeReplace && len(d.ReplaceScope) == 0
+	return d.Path != "" || d.WriteMode == modeOverwrite || d.WriteMode == modeReplace && len(d.ReplaceScope) == 0
 }
 
 // LandsOnce reports whether a unit that was published may never be stated again: its
 // rows have no identity by which a second statement could find them.
 func (d Destination) LandsOnce() bool {
-	return d.WriteMode == modeAppend && len(d.KeyFields) == 0
+	return d.Path == "" && d.WriteMode == modeAppend && (len(d.KeyFields) == 0 || d.Delivery == deliverySmart)
 }
 
 // Limit bounds rejected rows: by number, or by share of all rows when Share is not zero.
@@ -136,6 +136,13 @@ type Planner struct {
 // New returns a planner.
 func New(deps Deps) *Planner {
 	return &Planner{deps: deps, validator: configs.NewValidator(deps.Processors)}
+}
+
+// With returns a planner over another catalogue, such as that of an org.
+func (p *Planner) With(catalog *configs.Catalog) *Planner {
+	deps := p.deps
+	deps.Catalog = catalog
+	return &Planner{deps: deps, validator: p.validator}
 }
 
 // Plan plans a document for a run. The error is configs.Problems: all errors.

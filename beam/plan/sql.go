@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/cloudact/convergence/configs"
 )
 
@@ -31,6 +33,7 @@ func (b *builder) sql() {
 			SQL: statement.SQL, Params: statement.Params, Project: b.plan.Project, Dataset: b.plan.Dataset, Tables: tables.columns,
 		})
 		n := configs.Member(configs.Member(nodes[s.Index], "config"), "sql")
+		b.analysed(n, stepPath(s)+".config.sql", &result)
 		for _, found := range result.Problems {
 			severity, told := tables.severity(found, result.Reads)
 			if !told {
@@ -100,4 +103,31 @@ func (b *builder) sqlTables() sqlTables {
 		}
 	}
 	return out
+}
+
+// analysed refuses statements of an org's document that the analyzer cannot vouch for,
+// and tables that it found beside those that the text names.
+func (b *builder) analysed(n *yaml.Node, path string, result *configs.SQLResult) {
+	if b.canonical.File.Org == "" {
+		return
+	}
+	for _, p := range result.Problems {
+		if p.Kind == configs.SQLUnknown {
+			b.problem(n, path, "cannot be checked, so that a document of an organization may not run it: %s", p.Message)
+			return
+		}
+	}
+	if result.Columns == nil && !slices.ContainsFunc(result.Problems, func(p configs.SQLProblem) bool { return p.Kind != configs.SQLNoTable }) {
+		b.problem(n, path, "must be one SELECT: a document of an organization runs no other statement")
+	}
+	b.foreign(n, path, result.Reads)
+}
+
+// foreign refuses tables that a document of an org may not read.
+func (b *builder) foreign(n *yaml.Node, path string, tables []string) {
+	for _, table := range tables {
+		if message := b.canonical.File.Foreign(table, b.plan.Project, b.plan.Dataset); message != "" {
+			b.problem(n, path, "%s", message)
+		}
+	}
 }

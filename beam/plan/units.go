@@ -94,12 +94,24 @@ func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) 
 		u.Statement = s.statement(configs.Member(config, "sql"), path+".sql", scope, first)
 		if u.Statement != nil {
 			s.out.Reads = s.tables(u.Statement)
+			s.foreignOnce(first, configs.Member(config, "sql"), path+".sql", u.Statement)
 			u.Limit = limitOf(u.Statement)
 		}
 	} else if source := configs.Member(config, "source"); source != nil {
-		s.statement(configs.Member(source, "query"), path+".source.query", scope, first)
+		read := s.statement(configs.Member(source, "query"), path+".source.query", scope, first)
+		if own := configs.Member(source, "use_org_credentials"); read != nil && (own == nil || own.Value != "true") {
+			s.foreignOnce(first, configs.Member(source, "query"), path+".source.query", read)
+		}
 	}
 	return s.errors() == before
+}
+
+// foreignOnce checks the tables of a statement for the first slice: those of the others
+// are the same, because values are no names.
+func (s *stepBuilder) foreignOnce(first bool, n *yaml.Node, path string, statement *configs.Statement) {
+	if first {
+		s.foreign(n, path, statement.Tables())
+	}
 }
 
 // statement renders a SQL template for one slice; nil when it cannot. What holds for
