@@ -27,6 +27,8 @@ const (
 	childEnviron    = "environ"  // prints its environment
 	childLate       = "late"     // completes although it is stopped
 	childUnknown    = "unknown"  // leaves a state that does not exist
+	childNoStage    = "nostage"  // does not find the stage of a unit's first generation
+	childRefused    = "refused"  // its provider does not take its credential
 	retriesAtTheEnd = int64(7)
 )
 
@@ -84,6 +86,14 @@ func child(mode, specFile string) error {
 	case childFails:
 		result.State, result.Code, result.Error = runfolder.Failed, "STEP_FAILED", "step price failed: no price"
 		price.State, price.Published, price.Code = runfolder.StepFailed, 0, "NO_PRICE"
+	case childRefused:
+		result.State, result.Code, result.Error = runfolder.Failed, "STEP_FAILED", "step extract failed: no credential"
+		extract.State, extract.Published, extract.Code = runfolder.StepFailed, 0, "CREDENTIAL"
+	case childNoStage:
+		if spec.Generations["u1"] == 1 {
+			result.State, result.Code, result.Error = runfolder.Failed, "STEP_FAILED", "step extract failed: no stage"
+			extract.State, extract.Published, extract.Code = runfolder.StepFailed, 0, "STAGE_MISSING"
+		}
 	case childGarbage:
 		if err := garbage(folder); err != nil {
 			return err

@@ -172,6 +172,7 @@ type Config struct {
 
 	Retries      int           // attempts after the first where the plan does not say
 	RetryBackoff time.Duration // before the second attempt; 0 = 30 s
+	Heartbeat    time.Duration // 0 = claim.BeatEvery, which is also the longest that others are patient with
 	Poll         time.Duration // of a run that another process follows or waits for; 0 = 2 s
 	ResumeWithin time.Duration // age up to which another request's open generation is resumed; 0 = 24 h
 
@@ -184,7 +185,7 @@ func (c Config) withDefaults() Config {
 		c.Owner = procid.Self()
 	}
 	for d, def := range map[*time.Duration]time.Duration{
-		&c.RetryBackoff: 30 * time.Second, &c.Poll: 2 * time.Second, &c.ResumeWithin: 24 * time.Hour,
+		&c.RetryBackoff: 30 * time.Second, &c.Heartbeat: claim.BeatEvery, &c.Poll: 2 * time.Second, &c.ResumeWithin: 24 * time.Hour,
 	} {
 		if *d <= 0 {
 			*d = def

@@ -242,16 +242,38 @@ type planner struct {
 	timeout time.Duration
 	hash    string
 	once    bool
+	retries *int
+	fails   error
 }
 
 func (p planner) Plan(_ context.Context, r launcher.Request, _ string, _ time.Time) (*launcher.Plan, error) {
+	if p.fails != nil {
+		return nil, p.fails
+	}
 	if r.Template == "missing" {
 		return nil, &launcher.Error{Code: launcher.CodePipelineNotFound, Message: "there is no pipeline missing"}
 	}
 	return &launcher.Plan{
-		Pipeline: "openai/cost/" + r.Template, File: "p.yml", Text: "steps: []", Params: r.Params, Timeout: p.timeout,
+		Pipeline: "openai/cost/" + r.Template, File: "p.yml", Text: "steps: []", Params: r.Params, Timeout: p.timeout, Retries: p.retries,
 		Start: civil.Date{Year: 2026, Month: 11, Day: 22}, End: civil.Date{Year: 2026, Month: 11, Day: 22},
 		Steps: []launcher.Step{{ID: "extract", Type: "openai.usage", Table: "t.usage"}, {ID: "price", Type: "openai.cost", Table: "t.cost"}},
 		Units: []launcher.Unit{{ID: "u1", Step: "extract", Hash: cmp.Or(p.hash, "h1"), Once: p.once}, {ID: "u2", Step: "price", Hash: "h2"}},
 	}, nil
+}
+
+// age makes everything in the register older.
+func (m *memory) age(by time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, c := range m.names {
+		c.At = c.At.Add(-by)
+		m.names[name] = c
+	}
+}
+
+// hold puts a name into the register for somebody else.
+func (m *memory) hold(name, value string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names[name] = launcher.Claim{Owner: "somebody", Value: value, At: time.Now()}
 }

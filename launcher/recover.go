@@ -144,7 +144,7 @@ func (l *Launcher) beat() {
 }
 
 func (l *Launcher) beatLoop() {
-	ticker := time.NewTicker(claim.BeatEvery)
+	ticker := time.NewTicker(l.cfg.Heartbeat)
 	defer ticker.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(l.ctx, recordTimeout)
