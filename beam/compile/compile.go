@@ -98,11 +98,18 @@ func (c *compiler) source(s beam.Scope, step *plan.Step, p *registry.Processor) 
 	if err != nil {
 		return beam.PCollection{}, err
 	}
+	b := c.build(step, nil)
+	if step.Destination.Path != "" { // files are written from the start
+		pages, err := p.Build(s, beam.PCollection{}, b)
+		if err != nil {
+			return beam.PCollection{}, err
+		}
+		return sink.Write(s, sink.Input{Pages: pages, Gates: c.gates(step)}, o)
+	}
 	adopted, err := sink.Adopt(s, o)
 	if err != nil {
 		return beam.PCollection{}, err
 	}
-	b := c.build(step, nil)
 	b.Step.Starts = sink.Starts(s, adopted)
 	pages, err := p.Build(s, beam.PCollection{}, b)
 	if err != nil {
@@ -206,12 +213,6 @@ func (c *compiler) units(step *plan.Step) []row.Unit {
 
 func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 	d := step.Destination
-	switch {
-	case d.Path != "":
-		return sink.Options{}, fmt.Errorf("step %s: destination.path: files are not a destination of this version; name a table", step.ID)
-	case d.Delivery != "" && d.Delivery != "exactly_once":
-		return sink.Options{}, fmt.Errorf("step %s: destination.delivery: %s is not part of this version; use exactly_once", step.ID, d.Delivery)
-	}
 	table := sink.Table{
 		Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: d.Table,
 		Schema: step.Schema.Fields, Description: step.Schema.Description, Clustering: d.Clustering,
@@ -221,6 +222,7 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 	return sink.Options{
 		Step: step.ID, StepType: step.Type, Index: step.Index, Org: c.plan.Org, Pipeline: c.plan.Pipeline, RunID: c.plan.RunID,
 		Table: table, WriteMode: d.WriteMode, KeyFields: d.KeyFields, ReplaceField: d.ReplaceField, ReplaceScope: d.ReplaceScope,
+		File: sink.File{Path: d.Path, Format: d.Format}, Delivery: d.Delivery, BatchSize: d.BatchSize, Recreate: d.Recreate,
 		MaxRejected: d.MaxRejected.Share, MaxRejectedRows: d.MaxRejected.Rows,
 		DeadLetters: sink.Table{
 			Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: DeadLetterTable,

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,12 @@ const (
 	modeMerge     = "merge"
 	modeReplace   = "replace_partition"
 	modeOverwrite = "overwrite"
+)
+
+// Values of delivery.
+const (
+	deliveryExact = "exactly_once"
+	deliverySmart = "smart"
 )
 
 const (
@@ -58,7 +65,7 @@ func (s *stepBuilder) destination() {
 		d.WriteMode = modeAppend
 	}
 	if d.Delivery == "" {
-		d.Delivery = "exactly_once"
+		d.Delivery = deliveryExact
 	}
 	path := s.path + ".destination"
 	s.schema(said)
@@ -72,26 +79,60 @@ func (s *stepBuilder) destination() {
 	if d.Table != "" {
 		s.out.Writes = []string{d.Table}
 	}
-	s.refused(d, path)
+	s.file(&s.out.Destination, path)
+	s.delivery(d, path)
 }
 
-// refused names what the language has and this version has not.
-func (s *stepBuilder) refused(d Destination, path string) {
-	node := func(key string) (n *yaml.Node) {
-		if n = configs.Member(s.at("destination"), key); n == nil {
-			n = s.at("destination")
-		}
+// told returns the node of a key of the destination, or the destination.
+func (s *stepBuilder) told(key string) *yaml.Node {
+	if n := configs.Member(s.at("destination"), key); n != nil {
 		return n
 	}
-	if d.Path != "" {
-		s.problem(node("path"), path+".path", "files as destinations are not part of this version; name a table")
+	return s.at("destination")
+}
+
+// file checks a destination that is no table.
+func (s *stepBuilder) file(d *Destination, path string) {
+	if d.Path == "" {
+		if d.Format != "" {
+			s.problem(s.told("format"), path+".format", "belongs to a destination with a path; a table has none")
+		}
 		return
 	}
-	if d.Delivery == "smart" {
-		s.problem(node("delivery"), path+".delivery", "smart is not part of this version; available: exactly_once")
+	if d.Format == "" {
+		d.Format = strings.TrimPrefix(filepath.Ext(d.Path), ".")
 	}
-	if d.Recreate {
-		s.problem(node("recreate"), path+".recreate", "is not part of this version; write_mode overwrite replaces the rows")
+	switch {
+	case !slices.Contains([]string{"jsonl", "csv", "parquet"}, d.Format):
+		s.problem(s.told("format"), path+".format", "must be one of csv, jsonl, parquet")
+	case s.processor.Kind() == configs.KindQuery:
+		s.problem(s.told("path"), path+".path", "cannot be the destination of %s, whose rows the warehouse computes; name a table", s.processor.Name())
+	case d.Table != "":
+		s.problem(s.told("table"), path+".table", "and path exclude each other; keep one of them")
+	case s.out.inferred && len(s.out.Schema.Fields) == 0:
+		s.problem(s.told("schema_ref"), path+".schema_ref", "is required: the columns of a file must be known before it is written")
+	}
+	for _, key := range []string{"write_mode", "mode", "key_fields", "replace_field", "replace_scope", "recreate", "delivery"} {
+		if configs.Member(s.at("destination"), key) != nil {
+			s.problem(s.told(key), path+"."+key, "belongs to a table; a file is written whole or not at all")
+		}
+	}
+}
+
+// delivery checks what a destination promises against how it is written.
+func (s *stepBuilder) delivery(d Destination, path string) {
+	if d.Delivery == deliverySmart {
+		switch {
+		case d.WriteMode != modeAppend:
+			s.problem(s.told("delivery"), path+".delivery", "smart only adds rows, but write_mode is %s; use append, or delivery exactly_once", d.WriteMode)
+		case s.processor.Kind() == configs.KindQuery:
+			s.problem(s.told("delivery"), path+".delivery", "smart is for rows that are fetched; those of %s are computed by the warehouse", s.processor.Name())
+		default:
+			s.remark(configs.SeverityWarning, s.told("delivery"), path+".delivery", "smart writes straight into the table: rows are there at least once when a step is repeated later than a minute, and stay when it fails")
+		}
+	}
+	if d.Recreate && d.WriteMode != modeOverwrite {
+		s.problem(s.told("recreate"), path+".recreate", "makes the table anew with each run; that is write_mode overwrite, not %s", d.WriteMode)
 	}
 }
 
@@ -213,9 +254,12 @@ func (s *stepBuilder) keys(d Destination) {
 	}
 	matches = matches || d.WriteMode == modeAppend
 	for i, name := range d.KeyFields {
-		s.column(name, path)
 		fields := s.out.Schema.Fields
 		at := fields.Index(name)
+		if at < 0 && s.processor.Output().Envelope && fields.Index("raw_data") >= 0 {
+			continue // looked up inside the provider's own text
+		}
+		s.column(name, path)
 		switch {
 		case slices.Contains(d.KeyFields[:i], name):
 			s.problem(n, path, "names %q twice", name)

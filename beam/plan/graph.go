@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -151,12 +152,13 @@ func (b *builder) writers(nodes []*yaml.Node) {
 	byTable := map[string]*Step{}
 	for _, s := range b.plan.Steps {
 		d := s.Destination
-		if d.Table == "" {
+		name := cmp.Or(d.Table, d.Path)
+		if name == "" {
 			continue
 		}
-		first := byTable[d.Table]
+		first := byTable[name]
 		if first == nil {
-			byTable[d.Table] = s
+			byTable[name] = s
 			continue
 		}
 		if d.replaces() || first.Destination.replaces() {
@@ -164,7 +166,7 @@ func (b *builder) writers(nodes []*yaml.Node) {
 			if n == nil {
 				n = nodes[s.Index]
 			}
-			b.problem(n, stepPath(s)+".destination.table", "%q is also written by step %q; each would replace the other's rows: give both a replace_scope or another table", d.Table, first.ID)
+			b.problem(n, stepPath(s)+".destination.table", "%q is also written by step %q; each would replace the other's rows: give both a replace_scope or another table", name, first.ID)
 		}
 	}
 }

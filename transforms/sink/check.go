@@ -19,8 +19,8 @@ type position struct {
 type checker struct {
 	schema   row.Schema
 	required []int
-	keys     []int // that must not be NULL
-	field    int   // of the replaced range, -1: none
+	keys     keys // that must not be NULL
+	field    int  // of the replaced range, -1: none
 	scope    map[int]string
 }
 
@@ -32,9 +32,7 @@ func newChecker(o Options) checker {
 		}
 	}
 	if o.keyed() {
-		for _, k := range o.KeyFields {
-			c.keys = append(c.keys, c.schema.Index(k))
-		}
+		c.keys = newKeys(o)
 	}
 	if o.WriteMode != ModeReplacePartition {
 		return c
@@ -53,10 +51,8 @@ func (c checker) check(u row.Unit, r row.Row) (code, reason string) {
 			return RejectMissingRequired, fmt.Sprintf("required column %s is NULL", c.schema[i].Name)
 		}
 	}
-	for _, i := range c.keys {
-		if r.Cells[i].IsNull() {
-			return RejectNullKey, fmt.Sprintf("key field %s is NULL", c.schema[i].Name)
-		}
+	if name := c.keys.missing(r); name != "" {
+		return RejectNullKey, fmt.Sprintf("key field %s is NULL", name)
 	}
 	if c.field >= 0 && !within(u, r.Cells[c.field]) {
 		return RejectOutOfRange, fmt.Sprintf("%s is %s, outside %s to %s (exclusive)",

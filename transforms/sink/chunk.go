@@ -25,5 +25,6 @@ type ChunkRef struct {
 	Spare     bool         `json:"spare,omitempty"`     // an earlier attempt staged it, but nothing leads to it: never published
 	Truncated bool         `json:"truncated,omitempty"` // a query returned as many rows as its LIMIT allows
 	Landed    string       `json:"landed,omitempty"`    // set: no chunk, but what had published the unit before
+	File      *fileRange   `json:"file,omitempty"`      // where a file destination keeps it meanwhile
 	Failure   *row.Failure `json:"failure,omitempty"`
 }

@@ -73,6 +73,15 @@ func isStale(err error) bool {
 	})
 }
 
+// prepare makes the destination ready for a publish; one that is made anew needs nothing.
+func (o Options) prepare(ctx context.Context, c *bigquery.Client) (destination, error) {
+	if !o.Recreate {
+		return ensureTable(ctx, c, o.Table, added)
+	}
+	t := o.Table
+	return destination{table: c.DatasetInProject(t.Project, t.Dataset).Table(t.Name), columns: plainColumns(slices.Concat(t.Schema, added))}, nil
+}
+
 func (t Table) metadata(extra row.Schema) *bigquery.TableMetadata {
 	md := &bigquery.TableMetadata{Schema: tableSchema(t.Schema, extra), Description: t.Description}
 	if p := t.TimePartitioning; p != nil {

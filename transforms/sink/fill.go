@@ -97,8 +97,8 @@ func fillStatement(o Options, u row.Unit, q Query) (statement, string, error) {
 		}
 	}
 	params := []bigquery.QueryParameter{textParam("sink_chunk", id), textParam("sink_unit", u.ID), textParam("sink_step", o.Step)}
-	for _, k := range o.KeyFields {
-		data.Keys = append(data.Keys, quoted(k))
+	for _, f := range matchKeys(o) {
+		data.Keys = append(data.Keys, f.quoted(""))
 	}
 	data.NullKeys = o.keyed()
 	if o.WriteMode == ModeReplacePartition {

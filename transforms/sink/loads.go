@@ -146,15 +146,7 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 		},
 		send: func(ctx context.Context, id bigquery.JobIDConfig) (*bigquery.Job, error) {
 			b.sends++
-			source := bigquery.NewReaderSource(b.reader())
-			source.SourceFormat = bigquery.JSON
-			loader := stage.LoaderFrom(source)
-			loader.JobIDConfig = id
-			loader.CreateDisposition = bigquery.CreateNever
-			loader.WriteDisposition = bigquery.WriteAppend
-			loader.JobTimeout = l.options.jobTimeout()
-			loader.MediaOptions = []googleapi.MediaOption{googleapi.ChunkSize(0), googleapi.ContentType("application/octet-stream")}
-			return loader.Run(ctx)
+			return loaderOf(stage, id, l.options, b.reader()).Run(ctx)
 		},
 	}.submit(ctx)
 	if err != nil {
@@ -166,6 +158,19 @@ func (l *loads) load(ctx context.Context, b *batch) (string, error) {
 		return d.id, coded{CodeCountMismatch, fmt.Errorf("job %s loaded %d of %d lines", d.id, s.OutputRows, lines)}
 	}
 	return d.id, nil
+}
+
+// loaderOf appends newline-delimited JSON to a table that must exist, in one request.
+func loaderOf(to *bigquery.Table, id bigquery.JobIDConfig, o Options, lines io.Reader) *bigquery.Loader {
+	source := bigquery.NewReaderSource(lines)
+	source.SourceFormat = bigquery.JSON
+	loader := to.LoaderFrom(source)
+	loader.JobIDConfig = id
+	loader.CreateDisposition = bigquery.CreateNever
+	loader.WriteDisposition = bigquery.WriteAppend
+	loader.JobTimeout = o.jobTimeout()
+	loader.MediaOptions = []googleapi.MediaOption{googleapi.ChunkSize(0), googleapi.ContentType("application/octet-stream")}
+	return loader
 }
 
 // identify gives the chunks their ids: the same chunks in one load have the same ones

@@ -21,10 +21,13 @@ type keyFacts struct {
 	low, high any   // of the partitioning column; nil if it is not part of the key
 }
 
-func matchKeys(o Options) []string { return o.KeyFields }
+func matchKeys(o Options) []keyField {
+	fields, _ := o.keyFields() // validated before
+	return fields
+}
 
 // matchRowID matches by a hash over unit and key: other units' rows are not looked at.
-func matchRowID(Options) []string { return []string{columnRowID} }
+func matchRowID(Options) []keyField { return []keyField{{name: columnRowID}} }
 
 func checkKeys(o Options) error {
 	if len(o.KeyFields) == 0 {
@@ -48,8 +51,9 @@ func comparable(t row.Type) bool { return t != row.TypeJSON && t != row.TypeFloa
 // keyData is what the statements over a unit's keys see.
 func (p publication) keyData() sqlData {
 	data := p.data()
-	for _, name := range p.mode.match(p.options) {
-		data.Keys = append(data.Keys, quoted(name))
+	for _, f := range p.mode.match(p.options) {
+		data.Keys = append(data.Keys, f.quoted(""))
+		data.Match = append(data.Match, sqlMatch{f.quoted("stage."), f.quoted("staged."), f.quoted("destination.")})
 	}
 	if tp := p.to.partitioning; tp != nil && slices.ContainsFunc(p.options.KeyFields, func(k string) bool { return strings.EqualFold(k, tp.Field) }) {
 		data.Field = quoted(tp.Field)

@@ -14,9 +14,9 @@ import (
 type mode struct {
 	check   func(Options) error
 	plan    func(publication) (statement, error)
-	match   func(Options) []string // columns that rows are matched by; nil: rows have no identity
-	update  bool                   // matched rows are updated
-	ordered bool                   // units act on each other's rows: one that fails stops those after it, and they publish one by one
+	match   func(Options) []keyField // what rows are matched by; nil: rows have no identity
+	update  bool                     // matched rows are updated
+	ordered bool                     // units act on each other's rows: one that fails stops those after it, and they publish one by one
 }
 
 // modeAppendKeys is ModeAppend with key fields.
@@ -63,6 +63,7 @@ type statement struct {
 	params      []bigquery.QueryParameter
 	to          *bigquery.Table // destination of a SELECT; nil: the text is a script
 	disposition bigquery.TableWriteDisposition
+	anew        *Table // of a SELECT that replaces the table together with its layout
 }
 
 func (p publication) data() sqlData {
@@ -93,7 +94,11 @@ func checkOverwrite(o Options) error {
 
 func planOverwrite(p publication) (statement, error) {
 	text, err := render(sqlSelect, p.data())
-	return statement{text: text, params: p.params(), to: p.to.table, disposition: bigquery.WriteTruncateData}, err
+	s := statement{text: text, params: p.params(), to: p.to.table, disposition: bigquery.WriteTruncateData}
+	if p.options.Recreate {
+		s.disposition, s.anew = bigquery.WriteTruncate, &p.options.Table
+	}
+	return s, err
 }
 
 func checkReplace(o Options) error {

@@ -51,6 +51,11 @@ type Options struct {
 	ReplaceScope map[string]string `json:"replace_scope,omitempty"` // column -> its only value, as Cell.Text spells it
 	MaxRejected  float64           `json:"max_rejected"`            // share of a unit's rows; 0: as many as MaxRejectedRows
 
+	Delivery  string `json:"delivery,omitempty"`   // "": ExactlyOnce
+	BatchSize int    `json:"batch_size,omitempty"` // rows that smart delivery writes at once; 0: it chooses
+	Recreate  bool   `json:"recreate,omitempty"`   // overwrite makes the table anew, as it is declared
+	File      File   `json:"file,omitzero"`        // set: the rows go there and Table is only their schema
+
 	// MaxRejectedRows is how many rows of a unit may be rejected when MaxRejected is 0.
 	MaxRejectedRows int64 `json:"max_rejected_rows,omitempty"`
 

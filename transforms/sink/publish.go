@@ -211,12 +211,16 @@ func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.
 	}
 	chains := chooseChains(refs)
 	if len(refs) == 0 || len(chains.broken) > 0 {
-		return &row.Failure{Code: CodeIncompleteChain, Message: fmt.Sprintf("the pages of %d partitions do not reach their end: %s", len(chains.broken), strings.Join(chains.broken, ", "))}
+		return incomplete(chains.broken)
 	}
 	if sum := totals(chains.chosen); sum.RowsIn != sum.RowsOut+sum.Rejected {
 		return &row.Failure{Code: CodeCountMismatch, Message: fmt.Sprintf("%d rows reached the sink, but %d were staged and %d rejected", sum.RowsIn, sum.RowsOut, sum.Rejected)}
 	}
-	if err := p.publishUnit(ctx, u, chains.chosen, refs); err != nil {
+	publish := p.publishUnit
+	if p.options.Delivery == Smart {
+		publish = p.markLanded
+	}
+	if err := publish(ctx, u, chains.chosen, refs); err != nil {
 		return failureOf(stageGone(u, err))
 	}
 	if slices.ContainsFunc(chains.chosen, func(r ChunkRef) bool { return r.Truncated }) {
@@ -224,6 +228,10 @@ func (p *publisher) unit(ctx context.Context, u row.Unit, refs []ChunkRef) *row.
 		p.warn(fmt.Sprintf("slice %s to %s (exclusive): the query returned as many rows as its LIMIT allows: there may be more", u.Start, u.End))
 	}
 	return nil
+}
+
+func incomplete(partitions []string) *row.Failure {
+	return &row.Failure{Code: CodeIncompleteChain, Message: fmt.Sprintf("the pages of %d partitions do not reach their end: %s", len(partitions), strings.Join(partitions, ", "))}
 }
 
 // tally adds the counts of a unit's chosen chains to the result.
@@ -258,7 +266,7 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen, refs []
 		return err
 	}
 	if p.to == nil {
-		d, err := ensureTable(ctx, p.client, p.options.Table, added)
+		d, err := p.options.prepare(ctx, p.client)
 		if err != nil {
 			return err
 		}
@@ -336,6 +344,10 @@ func runQuery(ctx context.Context, c *bigquery.Client, o Options, j queryJob) (d
 			}
 			if j.to != nil {
 				q.Dst, q.WriteDisposition, q.CreateDisposition = j.to, j.disposition, bigquery.CreateNever
+				if j.anew != nil {
+					md := j.anew.metadata(nil)
+					q.CreateDisposition, q.TimePartitioning, q.Clustering = bigquery.CreateIfNeeded, md.TimePartitioning, md.Clustering
+				}
 			}
 			return q.Run(ctx)
 		},

@@ -27,6 +27,7 @@ const (
 	CodeSuperseded       = "SUPERSEDED"
 	CodeStageMissing     = "STAGE_MISSING" // the next generation can be opened
 	CodeLocation         = "LOCATION"
+	CodeFile             = "FILE"
 	CodeTimeout          = "TIMEOUT"
 
 	// CodeAlreadyLanded is that of a completed step of which a slice was left as it is.
@@ -42,6 +43,7 @@ const (
 	RejectOutOfRange      = "OUT_OF_RANGE"
 	RejectMissingRequired = "MISSING_REQUIRED"
 	RejectNullKey         = "NULL_KEY"
+	RejectRefused         = "REFUSED" // by the table, when rows are streamed
 )
 
 // Counts are totals over the chosen chains of a step's units.

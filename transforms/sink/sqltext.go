@@ -47,6 +47,7 @@ type sqlData struct {
 	Columns  []sqlColumn
 	Field    string // of the replaced or matched range, "" if none
 	Keys     []string
+	Match    []sqlMatch  // the keys, of each side
 	Updates  []sqlColumn // that a matched row takes over; none: it is left as it is
 	Scope    []sqlScope
 	Required []string
@@ -56,6 +57,8 @@ type sqlData struct {
 }
 
 type sqlColumn struct{ Name, Quoted, Cast string }
+
+type sqlMatch struct{ Stage, Staged, Destination string }
 
 type sqlScope struct{ Column, Param, Type string }
 

@@ -3,7 +3,6 @@ package sink
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"cloud.google.com/go/bigquery"
@@ -97,7 +96,7 @@ type stager struct {
 	client  *bigquery.Client
 	options Options
 	check   checker
-	keys    []int // places of the key fields
+	keys    keys
 	loads   *loads
 	clock   func() time.Time
 
@@ -113,11 +112,8 @@ type stager struct {
 
 func newStager(c *bigquery.Client, o Options) *stager {
 	s := &stager{
-		client: c, options: o, check: newChecker(o), loads: newLoads(c, o), clock: time.Now,
+		client: c, options: o, check: newChecker(o), keys: newKeys(o), loads: newLoads(c, o), clock: time.Now,
 		open: map[lane]*chunk{}, recent: map[lane][]*chunk{}, ready: map[string]*batch{}, stages: map[string]time.Time{}, broken: map[string]bool{},
-	}
-	for _, k := range o.KeyFields {
-		s.keys = append(s.keys, o.Table.Schema.Index(k))
 	}
 	s.began = s.clock()
 	return s
@@ -217,7 +213,7 @@ func (s *stager) fill(c *chunk, p row.Page) (rejected int64) {
 			c.addReject(row.Reject{Code: code, Step: s.options.Step, Reason: reason, Payload: string(payload), Index: int64(i)}, p.Index)
 			continue
 		}
-		c.addRow(s.options.Table.Schema, r, position{p.Index, int64(i), s.rowID(c, p, i)})
+		c.addRow(s.options.Table.Schema, r, position{p.Index, int64(i), s.keys.rowID(c.unit, p, i)})
 	}
 	for _, r := range p.Rejects {
 		c.addReject(r, p.Index)
@@ -227,13 +223,6 @@ func (s *stager) fill(c *chunk, p row.Page) (rejected int64) {
 	c.ref.Requests += p.Requests
 	c.ref.Next, c.ref.Last = p.Next, p.Last
 	return c.ref.Rejected - before
-}
-
-func (s *stager) rowID(c *chunk, p row.Page, i int) string {
-	if len(s.keys) > 0 {
-		return row.InsertID(c.unit.ID, p.Rows[i].Key(s.keys))
-	}
-	return row.InsertID(c.unit.ID, p.Partition, p.First, strconv.Itoa(i))
 }
 
 // close seals a chunk; it is loaded with others of its unit once they are worth a job.

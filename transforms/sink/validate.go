@@ -20,10 +20,12 @@ func (o Options) validate() error {
 	if o.MaxRejectedRows < 0 || o.JobTimeout < 0 {
 		errs = append(errs, fmt.Errorf("max_rejected and the timeout of a job are %d and %s: neither can be negative", o.MaxRejectedRows, o.JobTimeout))
 	}
-	for _, key := range o.KeyFields {
-		if o.Table.Schema.Index(key) < 0 {
-			errs = append(errs, fmt.Errorf("key_fields names column %q, which the schema of %s does not have", key, o.Table.Name))
-		}
+	errs = append(errs, o.checkSmart())
+	if o.Recreate && o.WriteMode != ModeOverwrite {
+		errs = append(errs, fmt.Errorf("recreate makes the table anew: that is write_mode %s, not %s", ModeOverwrite, o.WriteMode))
+	}
+	if _, err := o.keyFields(); err != nil {
+		errs = append(errs, err)
 	}
 	m, ok := o.mode()
 	if !ok {

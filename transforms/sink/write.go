@@ -22,8 +22,14 @@ type Input struct {
 // chunk go on at its end. The output holds exactly one StepResult. An error names what
 // in the options is not supported.
 func Write(s beam.Scope, in Input, o Options) (beam.PCollection, error) {
+	if o.File.Path != "" {
+		return writeFile(s, in, o)
+	}
 	if err := o.validate(); err != nil {
 		return beam.PCollection{}, err
+	}
+	if o.Delivery == Smart {
+		return writeSmart(s, in, o), nil
 	}
 	stage := s.Scope("Stage")
 	chunks := beam.ParDo(stage, &stageFn{Options: o}, in.Pages)

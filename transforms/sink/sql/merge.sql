@@ -5,9 +5,9 @@ UPDATE {{.Guard}} SET turn = turn + 1 WHERE TRUE;
 USING (
   SELECT {{template "columns" .}}
   FROM {{template "staged" .}}
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY {{range $i, $k := .Keys}}{{if $i}}, {{end}}stage.{{$k}}{{end}} ORDER BY _part DESC, _page DESC, _index DESC) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY {{range $i, $k := .Match}}{{if $i}}, {{end}}{{$k.Stage}}{{end}} ORDER BY _part DESC, _page DESC, _index DESC) = 1
 ) AS staged
-ON {{range $i, $k := .Keys}}{{if $i}} AND {{end}}destination.{{$k}} = staged.{{$k}}{{end}}
+ON {{range $i, $k := .Match}}{{if $i}} AND {{end}}{{$k.Destination}} = {{$k.Staged}}{{end}}
 {{- if .Field}} AND destination.{{.Field}} BETWEEN @low AND @high{{end}}
 {{- if .Updates}}
 WHEN MATCHED THEN
