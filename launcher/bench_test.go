@@ -59,7 +59,9 @@ func dying(b *bench, mode string, change ...func(*launcher.Config)) (*bench, *mo
 	m := &mortal{memory: b.store}
 	gone := procid.New()
 	gone.Start = "1"
-	return b.another(mode, append([]func(*launcher.Config){func(c *launcher.Config) { c.Store, c.Owner = m, gone }}, change...)...), m
+	d := b.another(mode, append([]func(*launcher.Config){func(c *launcher.Config) { c.Store, c.Owner = m, gone }}, change...)...)
+	b.t.Cleanup(func() { m.dead.Store(false) }) // else closing it takes as long as it is patient with its store
+	return d, m
 }
 
 func service(c *launcher.Config) { c.Service = true }

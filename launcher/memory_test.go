@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/claim"
+	"github.com/cloudact/convergence/launcher/procid"
 )
 
 // memory keeps events and the register of one process. fail, if set, may refuse a call
@@ -276,4 +278,29 @@ func (m *memory) hold(name, value string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.names[name] = launcher.Claim{Owner: "somebody", Value: value, At: time.Now()}
+}
+
+// takeOver claims the next epoch of a thing for another process.
+func (m *memory) takeOver(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	epoch := 0
+	for _, e := range m.log {
+		if e.Name == name {
+			epoch = max(epoch, e.Epoch)
+		}
+	}
+	owner := procid.New().String()
+	m.names[fmt.Sprint(name, "/", epoch+1)] = launcher.Claim{Owner: owner}
+	m.log = append(m.log, claim.Entry{Kind: claim.KindClaim, Org: "acme", Name: name, Epoch: epoch + 1, Owner: owner, Holder: "another"})
+}
+
+// refusing is a register that does not answer who asks for a notification.
+type refusing struct{ *memory }
+
+func (r *refusing) Acquire(ctx context.Context, name, owner, value string) (launcher.Claim, error) {
+	if strings.HasPrefix(name, "notify/") {
+		return launcher.Claim{}, errDown
+	}
+	return r.memory.Acquire(ctx, name, owner, value)
 }

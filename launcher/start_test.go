@@ -1,6 +1,7 @@
 package launcher_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -201,7 +202,9 @@ func TestRefusedAdmissionRecordsNothing(t *testing.T) {
 	}
 	rec.refuse = nil
 	b.store.failFirst(1000, true, "append")
-	if _, _, err := b.Submit(t.Context(), request("usage_cost")); !isCode(err, launcher.CodeUnavailable) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, _, err := b.Submit(ctx, request("usage_cost")); !isCode(err, launcher.CodeUnavailable) {
 		t.Errorf("error is %v", err)
 	}
 	if admitted, released, _, _ := rec.counts(); admitted != 1 || released != 1 {
