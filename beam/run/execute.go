@@ -30,7 +30,7 @@ func execute(ctx context.Context, p *beam.Pipeline, runner string, progress func
 		return executePrism(ctx, p, progress)
 	case Direct, Dataflow:
 		result, err := beam.Run(ctx, runner, p)
-		if err != nil || result == nil { // dry runs and templates have no result
+		if err != nil || runner == Dataflow { // what it answers is no result to be asked for counts
 			return Counts{}, err
 		}
 		return finalCounts(result), nil
