@@ -42,6 +42,9 @@ type Config struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 
+	Control           Control
+	Feed              Feed
+	Once              Once // nil: Idempotency-Key is not looked at
 	Catalogue         Catalogue
 	Documents         Documents
 	Integrations      Integrations
@@ -147,6 +150,12 @@ func (s *service) document() huma.Config {
 func (s *service) routes() {
 	s.health()
 	s.runs()
+	if s.cfg.Control != nil {
+		s.control()
+	}
+	if s.cfg.Feed != nil {
+		s.events()
+	}
 	if s.cfg.Catalogue != nil {
 		s.catalogue()
 	}

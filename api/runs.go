@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -48,6 +49,7 @@ type runInput struct {
 	Domain   string `path:"domain"`
 	Pipeline string `path:"pipeline"`
 	User     string `header:"X-User-ID" maxLength:"200"`
+	Key      string `header:"Idempotency-Key" maxLength:"128" doc:"the same key with the same body is answered with the same run for a day"`
 	Body     *runBody
 }
 
@@ -56,6 +58,7 @@ type shortRunInput struct {
 	Provider string `path:"provider"`
 	Pipeline string `path:"pipeline"`
 	User     string `header:"X-User-ID" maxLength:"200"`
+	Key      string `header:"Idempotency-Key" maxLength:"128" doc:"the same key with the same body is answered with the same run for a day"`
 	Body     *runBody
 }
 
@@ -79,18 +82,18 @@ type listInput struct {
 
 type listOutput struct {
 	Link string `header:"Link" doc:"the next page, if there is one"`
-	Body []runView
+	Body []RunView
 }
 
 type getInput struct {
-	ID string `path:"id" maxLength:"64"`
+	ID string `path:"id"`
 }
 
 type getOutput struct {
 	Body struct {
-		runView
+		RunView
 		Parameters map[string]string `json:"parameters,omitempty"`
-		Steps      []stepView        `json:"steps"`
+		Steps      []StepView        `json:"steps"`
 	}
 }
 
@@ -110,10 +113,16 @@ func (s *service) runs() {
 	add(s, start("/{org}/{provider}/{domain}/{pipeline}", "run-pipeline", "Start a run of a pipeline"), s.run)
 	add(s, start("/{org}/{provider}/{pipeline}", "run-pipeline-without-domain", "Start a run of a pipeline that has no domain, or the only one of its name"),
 		func(ctx context.Context, in *shortRunInput) (*runStarted, error) {
-			return s.run(ctx, &runInput{Org: in.Org, Provider: in.Provider, Pipeline: in.Pipeline, User: in.User, Body: in.Body})
+			return s.run(ctx, &runInput{Org: in.Org, Provider: in.Provider, Pipeline: in.Pipeline, User: in.User, Key: in.Key, Body: in.Body})
 		})
 	add(s, read("", "list-runs", "List the organisation's runs, newest first"), s.list)
 	add(s, read("/{id}", "get-run", "Get a run with its steps", http.StatusNotFound), s.get)
+	add(s, read("/{id}/steps", "list-run-steps", "List the steps of a run", http.StatusNotFound), s.steps)
+	if s.cfg.Catalogue != nil {
+		old := start("/{pipeline_id}", "run-pipeline-by-id", "Start a run of a pipeline by its tracking id")
+		old.deprecated = true
+		add(s, old, s.runOld)
+	}
 }
 
 func (s *service) run(ctx context.Context, in *runInput) (*runStarted, error) {
@@ -132,18 +141,42 @@ func (s *service) run(ctx context.Context, in *runInput) (*runStarted, error) {
 	if in.Body != nil && in.Body.DryRun {
 		return s.dryRun(ctx, request)
 	}
-	run, existing, err := s.cfg.Runs.Launch(ctx, request)
+	run, existing, err := s.launch(ctx, in, request)
 	if err != nil {
 		return nil, s.problem(ctx, "run refused", err)
 	}
-	var out runStarted
-	out.Body.ID, out.Body.PipelineID, out.Body.Org, out.Body.Status = run.ID, run.PipelineID, run.Org, string(run.State)
-	out.Body.Message = "Pipeline triggered; it runs asynchronously"
-	if existing {
-		out.Body.Status = string(launcher.Running)
-		out.Body.Message = "An equal run is already active: " + run.ID
+	return startedOf(run, existing), nil
+}
+
+// Once remembers which run a caller's Idempotency-Key stands for. With another body the
+// error is a *launcher.Error.
+type Once interface {
+	Once(ctx context.Context, org, key string, body []byte) (runID string, seen bool, err error)
+	// Forget takes a key back whose run was never recorded.
+	Forget(ctx context.Context, org, key, runID string) error
+}
+
+// launch starts a run, the same one for the same Idempotency-Key.
+func (s *service) launch(ctx context.Context, in *runInput, r launcher.Request) (launcher.Run, bool, error) {
+	if in.Key == "" || s.cfg.Once == nil {
+		return s.cfg.Runs.Launch(ctx, r)
 	}
-	return &out, nil
+	body, err := json.Marshal([]any{in.Provider, in.Domain, in.Pipeline, in.Body})
+	if err != nil {
+		return launcher.Run{}, false, fmt.Errorf("encode a request for its key: %w", err)
+	}
+	id, seen, err := s.cfg.Once.Once(ctx, r.Org, in.Key, body)
+	if err != nil {
+		return launcher.Run{}, false, err
+	}
+	r.RunID = id
+	run, existing, err := s.cfg.Runs.Launch(ctx, r)
+	if err != nil && !seen {
+		if forgotten := s.cfg.Once.Forget(context.WithoutCancel(ctx), r.Org, in.Key, id); forgotten != nil {
+			s.cfg.Log.Warn("an idempotency key keeps a run that never was", "error", forgotten, "request_id", requestIDOf(ctx))
+		}
+	}
+	return run, existing, err
 }
 
 // partsOf splits provider/domain/name or provider/name.
@@ -222,7 +255,7 @@ func (s *service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 		runs = runs[:in.Limit]
 		out.Link = nextLink(ctx, runs[in.Limit-1].ID)
 	}
-	out.Body = make([]runView, len(runs))
+	out.Body = make([]RunView, len(runs))
 	for i, r := range runs {
 		out.Body[i] = viewOf(r)
 	}
@@ -236,10 +269,33 @@ func (s *service) get(ctx context.Context, in *getInput) (*getOutput, error) {
 		return nil, s.problem(ctx, "get run", err)
 	}
 	var out getOutput
-	out.Body.runView, out.Body.Parameters = viewOf(run), run.Params
-	out.Body.Steps = make([]stepView, len(run.Steps))
-	for i, step := range run.Steps {
-		out.Body.Steps[i] = stepOf(step)
-	}
+	out.Body.RunView, out.Body.Parameters, out.Body.Steps = viewOf(run), run.Params, stepsOf(run)
 	return &out, nil
+}
+
+type stepsInput struct {
+	PageInput
+	ID     string `path:"id"`
+	Status string `query:"status" maxLength:"20" doc:"PENDING, RUNNING, COMPLETED, FAILED, SKIPPED, TIMEOUT or CANCELLED, in any case"`
+}
+
+type stepsOutput struct {
+	Link string `header:"Link" doc:"the next page, if there is one"`
+	Body []StepView
+}
+
+func (s *service) steps(ctx context.Context, in *stepsInput) (*stepsOutput, error) {
+	run, err := s.cfg.Runs.Run(ctx, principal(ctx).Org, in.ID)
+	if err != nil {
+		return nil, s.problem(ctx, "list steps", err)
+	}
+	all := stepsOf(run)
+	if in.Status != "" {
+		all = slices.DeleteFunc(all, func(v StepView) bool { return !strings.EqualFold(v.Status, in.Status) })
+	}
+	page, link, problem := pageOf(ctx, in.PageInput, all, func(v StepView) string { return fmt.Sprintf("%06d", v.Index) })
+	if problem != nil {
+		return nil, problem
+	}
+	return &stepsOutput{Link: link, Body: page}, nil
 }

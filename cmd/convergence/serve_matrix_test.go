@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
@@ -84,7 +85,7 @@ func newTestService(t *testing.T) *testService {
 		t.Fatal(err)
 	}
 	seedMatrix(t, w, s)
-	p := a.assemble(w, s, catalog, []string{exe, "job"}, slog.New(slog.DiscardHandler))
+	p := a.assemble(w, s, catalog, []string{exe, "job"}, slog.New(slog.NewTextHandler(&testLog{t: t}, &slog.HandlerOptions{Level: slog.LevelError})))
 	t.Cleanup(p.close)
 	out := &testService{t: t, audit: &[]api.AuditEntry{}, runs: map[string]string{}}
 	out.handler = api.New(p.config())
@@ -92,6 +93,22 @@ func newTestService(t *testing.T) *testService {
 	t.Cleanup(server.Close)
 	out.url = server.URL
 	return out
+}
+
+// testLog shows what a service logs while its test runs.
+type testLog struct {
+	t  *testing.T
+	mu sync.Mutex
+}
+
+// Write implements io.Writer.
+func (l *testLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.t.Context().Err() == nil {
+		l.t.Log(strings.TrimSpace(string(b)))
+	}
+	return len(b), nil
 }
 
 // seedMatrix adds organisations in every condition; "acme-key" is acme's key.
