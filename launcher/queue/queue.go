@@ -1,0 +1,475 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cloudact/convergence/launcher"
+)
+
+// Launcher records runs and makes their attempts. See launcher.Launcher.
+type Launcher interface {
+	Submit(ctx context.Context, r launcher.Request) (run launcher.Run, existing bool, err error)
+	Start(ctx context.Context, org, id string) error
+	Cancel(ctx context.Context, org, id string, discard bool) (launcher.Run, error)
+}
+
+// Active answers which runs have not ended, of every organisation if org is "".
+type Active interface {
+	Active(ctx context.Context, org string, endedSince time.Time) ([]launcher.Run, error)
+}
+
+// Config wires a queue. Schedules, Catalog and Board may be nil: then nothing is
+// scheduled, or shown.
+type Config struct {
+	Launcher  Launcher
+	Active    Active
+	Runs      Runs
+	Admission *Admission
+	Schedules Schedules
+	Catalog   Catalog
+	Board     Board
+	Owner     string        // identity of this process in the register
+	Poll      time.Duration // how often the runs that wait are looked at; 0 = 5 s
+	// Scheduler lets Loop fire schedules and start whatever waits. Without it Loop starts
+	// the runs that were asked for in this process, and the others wait for Process.
+	Scheduler bool
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+const (
+	defaultPoll = 5 * time.Second
+	// adoptAfter is how long a run may have a slot without having started before another
+	// process than the one that took the slot starts it.
+	adoptAfter = 30 * time.Second
+	firstDelay = 5 * time.Second // after a start that failed; doubled each time
+	mostDelay  = 5 * time.Minute
+)
+
+// Queue starts the runs that wait, as many at once as limits allow. Any number of queues
+// work on the same runs. Make one with New, end it with Close.
+type Queue struct {
+	cfg    Config
+	ctx    context.Context // of workers; cancelled by Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	wake   chan struct{}
+	turn   turn // one step at a time
+	shows  turn // one projection at a time
+	shown  map[string]Row
+
+	mu      sync.Mutex
+	working map[string]bool       // runs that a worker of this process has
+	due     map[string]bool       // runs that the launcher said are due
+	delays  map[string]delay      // runs whose start failed, or that wait for another run
+	served  map[string]time.Time  // organisations, when they last got a slot
+	idle    map[string]idleHolder // runs that have a slot of another process and have not started
+}
+
+type delay struct {
+	until    time.Time
+	failures int
+	changed  <-chan struct{} // closed when it is worth a try before; may be nil
+}
+
+type idleHolder struct {
+	seq   int
+	since time.Time
+}
+
+// New returns a queue that does nothing until Loop or Process is called.
+func New(cfg Config) *Queue {
+	if cfg.Poll <= 0 {
+		cfg.Poll = defaultPoll
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Queue{
+		cfg: cfg, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), turn: make(turn, 1), shows: make(turn, 1), shown: map[string]Row{},
+		working: map[string]bool{}, due: map[string]bool{}, delays: map[string]delay{}, served: map[string]time.Time{}, idle: map[string]idleHolder{},
+	}
+}
+
+// Close ends the workers; the runs that they started go on with the launcher.
+func (q *Queue) Close() {
+	q.cancel()
+	q.wg.Wait()
+}
+
+// Enqueue says that a run is due; it is launcher.Config.Enqueue, and whoever has recorded
+// a run calls it so that the run need not wait for the next poll.
+func (q *Queue) Enqueue(run launcher.Run) {
+	q.mu.Lock()
+	q.due[run.ID] = true
+	delete(q.delays, run.ID)
+	q.mu.Unlock()
+	q.nudge()
+}
+
+func (q *Queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// step starts what may start now and returns it: all that waits, or only what this
+// process is to start without a scheduler.
+func (q *Queue) step(ctx context.Context, all bool) ([]launcher.Run, error) {
+	if q.ctx.Err() != nil {
+		return nil, errors.New("the queue is closed")
+	}
+	if err := q.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer q.turn.pass()
+	now := q.cfg.Now()
+	runs, err := q.cfg.Active.Active(ctx, "", now)
+	if err != nil {
+		return nil, fmt.Errorf("read the runs that are active: %w", err)
+	}
+	if !all {
+		runs = slices.DeleteFunc(slices.Clone(runs), func(r launcher.Run) bool { return !q.ours(r) })
+	}
+	shares, holding, err := q.shares(ctx, runs, now)
+	if err != nil {
+		return nil, err
+	}
+	var begun []launcher.Run
+	for _, run := range holding { // has a slot, or needs none
+		if ok, _ := q.begin(ctx, run); ok {
+			begun = append(begun, run)
+		}
+	}
+	for s := next(shares); s != nil; s = next(shares) {
+		run := s.waiting[0]
+		s.waiting = s.waiting[1:]
+		ok, err := q.begin(ctx, run)
+		switch {
+		case ok:
+			begun = append(begun, run)
+			s.used++
+			s.served = q.cfg.Now()
+			q.serve(s)
+		case errors.Is(err, ErrFull):
+			return begun, nil
+		case errors.Is(err, ErrOrgFull):
+			s.waiting = nil
+		}
+		if ctx.Err() != nil {
+			return begun, ctx.Err()
+		}
+	}
+	return begun, nil
+}
+
+// ours reports whether a run was asked for here, or said to be due here, and waits for
+// nobody else.
+func (q *Queue) ours(r launcher.Run) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if slices.Contains(queuedTriggers, r.Trigger) && r.State == launcher.Pending && r.Began.IsZero() {
+		return false
+	}
+	return q.due[r.ID] || r.Submitter == q.cfg.Owner
+}
+
+func (q *Queue) serve(s *share) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.served[s.org] = s.served
+}
+
+// shares sorts what waits by organisation. holding are the runs that need no further
+// slot: they have one, or are only to be cancelled.
+func (q *Queue) shares(ctx context.Context, runs []launcher.Run, now time.Time) (shares []*share, holding []launcher.Run, err error) {
+	waiting := map[string][]launcher.Run{}
+	q.forget(runs)
+	for _, run := range runs {
+		switch {
+		case !q.eligible(run, now):
+		case run.Cancelling:
+			holding = append(holding, run)
+		default:
+			waiting[run.Org] = append(waiting[run.Org], run)
+		}
+	}
+	for _, org := range slices.Sorted(maps.Keys(waiting)) {
+		usage, err := q.cfg.Admission.Usage(ctx, org)
+		if err != nil {
+			return nil, nil, err
+		}
+		s := &share{org: org, used: usage.Slots, limit: int(min(usage.Account.ConcurrentLimit, 1<<30)), served: q.lastServed(org)}
+		order(waiting[org], now)
+		for _, run := range waiting[org] {
+			switch hold := usage.Holds[run.ID]; {
+			case !hold.Slot:
+				s.waiting = append(s.waiting, run)
+			case q.mayTakeOver(run, hold):
+				holding = append(holding, run)
+			}
+		}
+		shares = append(shares, s)
+	}
+	return shares, holding, nil
+}
+
+func (q *Queue) lastServed(org string) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.served[org]
+}
+
+// eligible reports whether this process may try to start a run now.
+func (q *Queue) eligible(run launcher.Run, now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d, delayed := q.delays[run.ID]
+	if delayed && d.changed != nil {
+		select {
+		case <-d.changed:
+			delayed = false
+		default:
+		}
+	}
+	switch {
+	case run.State.Terminal() || q.working[run.ID] || run.Trigger == launcher.TriggerCLI:
+		return false
+	case run.State == launcher.Pending && run.RetryAt.After(now) && !run.Cancelling:
+		return false
+	case q.due[run.ID]: // nobody works on it, as far as the one who said so knows
+		return true
+	}
+	return run.State == launcher.Pending && (!delayed || !now.Before(d.until))
+}
+
+// mayTakeOver reports whether a slot that a run has is this process's to use: it took the
+// slot itself, or whoever did has not started the run for a while.
+func (q *Queue) mayTakeOver(run launcher.Run, hold Hold) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if hold.Owner == q.cfg.Owner || q.due[run.ID] && run.State != launcher.Pending {
+		return true
+	}
+	seen, known := q.idle[run.ID]
+	if !known || seen.seq != hold.Seq {
+		q.idle[run.ID] = idleHolder{seq: hold.Seq, since: time.Now()}
+		return false
+	}
+	return time.Since(seen.since) >= adoptAfter
+}
+
+// forget drops what is known of runs that are not active any more.
+func (q *Queue) forget(active []launcher.Run) {
+	alive := make(map[string]bool, len(active))
+	for _, run := range active {
+		alive[run.ID] = !run.State.Terminal()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	maps.DeleteFunc(q.delays, func(id string, d delay) bool { return !alive[id] && time.Now().After(d.until) })
+	maps.DeleteFunc(q.idle, func(id string, _ idleHolder) bool { return !alive[id] })
+}
+
+// begin gives a run a slot and a worker.
+func (q *Queue) begin(ctx context.Context, run launcher.Run) (bool, error) {
+	slot := Slot{Org: run.Org, Run: run.ID}
+	if !run.Cancelling {
+		var err error
+		if slot, err = q.cfg.Admission.Occupy(ctx, run.Org, run.ID); err != nil {
+			q.notNow(ctx, run, err)
+			return false, err
+		}
+	}
+	q.mu.Lock()
+	q.working[run.ID] = true
+	delete(q.due, run.ID)
+	delete(q.idle, run.ID)
+	q.mu.Unlock()
+	q.wg.Go(func() { q.work(run, slot) })
+	return true, nil
+}
+
+// notNow puts a run off that could not get a slot. One whose organisation may not have
+// runs any more is cancelled.
+func (q *Queue) notNow(ctx context.Context, run launcher.Run, err error) {
+	var refused *launcher.Error
+	switch {
+	case errors.Is(err, ErrFull), errors.Is(err, ErrOrgFull):
+	case errors.As(err, &refused) && (refused.Code == launcher.CodeForbidden || refused.Code == launcher.CodeSubscriptionInactive):
+		q.cfg.Log.Info("cancel a run whose organisation may not have runs", "run", run.ID, "org", run.Org, "reason", refused.Message)
+		if _, err := q.cfg.Launcher.Cancel(ctx, run.Org, run.ID, false); err != nil {
+			q.cfg.Log.Warn("cancel run", "run", run.ID, "org", run.Org, "error", err)
+		}
+		q.delay(run.ID, mostDelay, nil, false)
+	default:
+		q.cfg.Log.Warn("get a slot", "run", run.ID, "org", run.Org, "error", err)
+		q.delay(run.ID, 0, nil, true)
+	}
+}
+
+// delay puts a run off: for d, or for longer each time that it fails.
+func (q *Queue) delay(id string, d time.Duration, changed <-chan struct{}, fault bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	entry := q.delays[id]
+	if fault {
+		d = min(firstDelay<<min(entry.failures, 10), mostDelay)
+		entry.failures++
+	} else {
+		entry.failures = 0
+	}
+	entry.until, entry.changed = q.cfg.Now().Add(d), changed
+	q.delays[id] = entry
+}
+
+// work makes an attempt of a run and gives back its slot if the run goes on waiting. The
+// slot of a run that has ended is given back by the launcher, with its end.
+func (q *Queue) work(run launcher.Run, slot Slot) {
+	err := q.cfg.Launcher.Start(q.ctx, run.Org, run.ID)
+	var waits *launcher.Waiting
+	var later *launcher.Later
+	var elsewhere *launcher.Elsewhere
+	switch {
+	case err == nil:
+	case q.ctx.Err() != nil: // closing: the run goes on with the launcher, or with the next one
+	case errors.As(err, &elsewhere):
+		q.delay(run.ID, q.cfg.Poll, nil, false)
+	case errors.As(err, &waits):
+		q.vacate(slot)
+		q.delay(run.ID, q.cfg.Poll, waits.Changed, false)
+	case errors.As(err, &later):
+		q.vacate(slot)
+		q.delay(run.ID, later.At.Sub(q.cfg.Now()), nil, false)
+	default:
+		q.cfg.Log.Warn("start run", "run", run.ID, "org", run.Org, "error", err)
+		q.vacate(slot)
+		q.delay(run.ID, 0, nil, true)
+	}
+	q.mu.Lock()
+	delete(q.working, run.ID)
+	q.mu.Unlock()
+	q.nudge()
+}
+
+// vacate tries for a while; what cannot be given back is given back by the sweep when the
+// run ends.
+func (q *Queue) vacate(slot Slot) {
+	for pause := time.Second; ; pause *= 2 {
+		err := q.cfg.Admission.Vacate(q.ctx, slot)
+		if err == nil || q.ctx.Err() != nil || pause > mostDelay {
+			return
+		}
+		q.cfg.Log.Warn("give a slot back", "run", slot.Run, "org", slot.Org, "error", err)
+		if !pauseFor(q.ctx, pause) {
+			return
+		}
+	}
+}
+
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+const (
+	scheduleEvery = 30 * time.Second
+	sweepEvery    = 5 * time.Minute
+	triggerLimit  = 100
+)
+
+// Loop does everything a service does by itself until ctx ends: it fires schedules,
+// starts runs, gives back what was lost, and shows the queue in its tables.
+func (q *Queue) Loop(ctx context.Context) {
+	var scheduled, swept time.Time
+	for {
+		if q.cfg.Scheduler && q.cfg.Schedules != nil && time.Since(scheduled) >= scheduleEvery {
+			scheduled = time.Now()
+			if _, err := q.Trigger(ctx, "", triggerLimit); err != nil {
+				q.complain(ctx, "fire schedules", err)
+			}
+		}
+		if _, err := q.step(ctx, q.cfg.Scheduler); err != nil {
+			q.complain(ctx, "start runs", err)
+		}
+		if err := q.Show(ctx); err != nil {
+			q.complain(ctx, "show the queue", err)
+		}
+		if time.Since(swept) >= sweepEvery {
+			swept = time.Now()
+			if err := q.cfg.Admission.SweepAll(ctx); err != nil {
+				q.complain(ctx, "give back what ended runs held", err)
+			}
+		}
+		timer := time.NewTimer(q.cfg.Poll)
+		select {
+		case <-timer.C:
+		case <-q.wake:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+	}
+}
+
+func (q *Queue) complain(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		q.cfg.Log.Warn(what, "error", err)
+	}
+}
+
+// Processed is the answer of Process.
+type Processed struct {
+	Processed bool     `json:"processed"`
+	Count     int      `json:"processed_count"`
+	Started   []string `json:"started_pipelines"`
+	Elapsed   float64  `json:"elapsed_seconds"`
+	RunID     *string  `json:"pipeline_logging_id"` // of the last one
+	Org       *string  `json:"org_slug"`
+	Pipeline  *string  `json:"pipeline_id"`
+	Status    string   `json:"status"` // IDLE, BATCH_COMPLETE
+	Message   string   `json:"message"`
+}
+
+// Process starts what may start until nothing more may or the time is over. The runs go
+// on after it has returned.
+func (q *Queue) Process(ctx context.Context, limit time.Duration) (Processed, error) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	out := Processed{Status: "IDLE", Started: []string{}, Message: "nothing waits that may start now"}
+	var fault error
+	for {
+		begun, err := q.step(ctx, true)
+		for _, run := range begun {
+			out.Count++
+			out.Started = append(out.Started, run.PipelineID)
+			out.RunID, out.Org, out.Pipeline = &run.ID, &run.Org, &run.PipelineID
+		}
+		if err != nil || len(begun) == 0 {
+			fault = err
+			break
+		}
+	}
+	if out.Processed = out.Count > 0; out.Processed {
+		out.Status, out.Message = "BATCH_COMPLETE", fmt.Sprintf("%d pipelines started", out.Count)
+	}
+	out.Elapsed = time.Since(start).Seconds()
+	if fault != nil && (ctx.Err() == nil || out.Count == 0 && !errors.Is(fault, context.DeadlineExceeded)) {
+		return out, fault
+	}
+	return out, nil
+}

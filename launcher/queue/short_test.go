@@ -1,0 +1,5 @@
+//go:build !long
+
+package queue_test
+
+const seeds = 500

@@ -1,0 +1,1 @@
+DELETE FROM `{{.Dataset}}.org_usage_quotas` WHERE usage_date < @before
