@@ -78,7 +78,10 @@ func (l *Launcher) Stop(id string) bool {
 func (l *Launcher) abandon(org, id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
-	if f := l.follower(id); f != nil { // it goes on to its end
+	if f := l.follower(id); f != nil {
+		if !l.isClosed() { // it was claimed after Stop had looked
+			f.stop(cancelled)
+		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
