@@ -25,7 +25,9 @@ func (e Environment) Integrations(store *credentials.Store, d credentials.Direct
 }
 
 // guard says which addresses outgoing requests may reach.
-func (e Environment) guard() source.Guard { return source.Guard{AllowLoopback: e.Name == "development"} }
+func (e Environment) guard() source.Guard {
+	return source.Guard{AllowLoopback: e.Name == "development"}
+}
 
 // Directory implements credentials.Directory over the providers of the catalogue.
 type Directory struct {
