@@ -107,12 +107,14 @@ func (a *app) root() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", a.env.DataDir, "folder of the embedded warehouse, keys and runs")
+	root.PersistentFlags().StringVar(&a.env.ConfigsDir, "configs", a.env.ConfigsDir, "folder of pipelines beside the shipped ones; organizations' own are in orgs/{org}")
 	root.PersistentFlags().StringVar(&a.output, "output", outputText, "text, json or csv, where a command prints data")
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "log what is done to standard error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.serveCommand(), a.runCommand(), a.validateCommand(), a.graphCommand(), a.sqlCommand(), a.reportCommand(),
 		a.credentialsCommand(), a.processorsCommand(), a.languageCommand(), a.initCommand(), a.localCommand(), a.jobCommand(), a.versionCommand(),
+		a.backfillCommand(), a.runsCommand(), a.stateCommand(), a.dlqCommand(),
 	)
 	return root
 }

@@ -62,7 +62,7 @@ func (f runFlags) request(p *planner, target string) (launcher.Request, error) {
 	if err := checkOrg(f.org); err != nil {
 		return launcher.Request{}, err
 	}
-	r, err := p.target(target)
+	r, err := p.target(target, f.org)
 	if err != nil {
 		return r, err
 	}
@@ -97,11 +97,14 @@ func parameters(vars []string) (map[string]string, error) {
 	return params, nil
 }
 
+// parseBeamFlags leaves Beam's own flags at their defaults.
+func parseBeamFlags() error { return flag.CommandLine.Parse(nil) }
+
 func (a *app) runPipeline(ctx context.Context, target string, f runFlags) error {
-	if err := flag.CommandLine.Parse(nil); err != nil { // Beam's own flags keep their defaults
+	if err := parseBeamFlags(); err != nil {
 		return err
 	}
-	catalog, err := configs.Open(configs.Shipped())
+	catalog, err := a.env.Catalog()
 	if err != nil {
 		return err
 	}
@@ -167,9 +170,9 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 	log := a.logger()
 	shown := newProgress(a.err)
 	l := launcher.New(launcher.Config{
-		Store: s, Register: s, Planner: newPlanner(w.env, catalog), Runner: &inProcess{env: w.env, app: a},
+		Store: s, Register: s, Planner: w.planner(catalog), Runner: &inProcess{env: w.env, app: a},
 		Dir: a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: request.Runner,
-		Now: launcher.Clock, Log: log, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
+		Now: launcher.Clock, Log: log, Stages: stages{w}, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
 	})
 	defer l.Close()
 	started, _, err := l.Launch(ctx, request)

@@ -19,6 +19,7 @@ import (
 var commands = []string{
 	"", "serve", "run", "validate", "graph", "sql", "report", "credentials", "credentials set", "credentials list", "credentials delete",
 	"processors", "language", "init", "local", "job", "version",
+	"backfill", "runs", "state", "state show", "state reset", "dlq", "dlq list", "dlq replay",
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
