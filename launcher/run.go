@@ -64,18 +64,19 @@ type Document struct {
 
 // Plan is what the launcher must know of a planned pipeline.
 type Plan struct {
-	Pipeline string            `json:"pipeline"` // provider/domain/name or the name of a loose file
-	File     string            `json:"file,omitempty"`
-	Text     string            `json:"text,omitempty"`
-	Params   map[string]string `json:"parameters,omitempty"` // as the run will see them
-	Start    civil.Date        `json:"start"`
-	End      civil.Date        `json:"end"` // inclusive
-	Timeout  time.Duration     `json:"timeout"`
-	Retries  *int              `json:"retry_attempts,omitempty"` // attempts after the first; nil = what Config says
-	Backoff  time.Duration     `json:"retry_backoff,omitempty"`  // before the second attempt, doubled for each later one; 0 = what Config says
-	Scope    string            `json:"scope,omitempty"`          // of its claims: runs of other scopes share no unit; a label, "" = none
-	Steps    []Step            `json:"steps"`
-	Units    []Unit            `json:"units"` // ascending by step, then slice
+	Pipeline  string            `json:"pipeline"` // provider/domain/name or the name of a loose file
+	File      string            `json:"file,omitempty"`
+	Text      string            `json:"text,omitempty"`
+	Params    map[string]string `json:"parameters,omitempty"` // as the run will see them
+	ProjectID string            `json:"project_id,omitempty"` // of the org's cloud integration, when the document uses it
+	Start     civil.Date        `json:"start"`
+	End       civil.Date        `json:"end"` // inclusive
+	Timeout   time.Duration     `json:"timeout"`
+	Retries   *int              `json:"retry_attempts,omitempty"` // attempts after the first; nil = what Config says
+	Backoff   time.Duration     `json:"retry_backoff,omitempty"`  // before the second attempt, doubled for each later one; 0 = what Config says
+	Scope     string            `json:"scope,omitempty"`          // of its claims: runs of other scopes share no unit; a label, "" = none
+	Steps     []Step            `json:"steps"`
+	Units     []Unit            `json:"units"` // ascending by step, then slice
 }
 
 // Step names a step in the order of its document.

@@ -60,7 +60,7 @@ func Plan(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog) (*
 	file := configs.File{Name: spec.File, Text: []byte(spec.Document), ID: spec.Pipeline}
 	return plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors()}).Plan(ctx, plan.Request{
 		Source: file, Org: spec.Org, Env: spec.Env, Project: spec.Project, Dataset: spec.Dataset, Location: spec.Location,
-		RunID: spec.RunID, Params: spec.Params, Start: spec.StartDate, End: spec.EndDate, Now: spec.Now,
+		RunID: spec.RunID, Params: spec.Params, ProjectID: spec.ProjectID, Start: spec.StartDate, End: spec.EndDate, Now: spec.Now,
 	})
 }
 

@@ -52,7 +52,7 @@ func (a *app) setCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			catalog, err := configs.Open(configs.Shipped())
+			catalog, err := a.env.Catalog()
 			if err != nil {
 				return err
 			}
@@ -161,7 +161,7 @@ func (a *app) listCredentials() *cobra.Command {
 			if err := checkOrg(org); err != nil {
 				return err
 			}
-			catalog, err := configs.Open(configs.Shipped())
+			catalog, err := a.env.Catalog()
 			if err != nil {
 				return err
 			}
@@ -204,7 +204,7 @@ func (a *app) deleteCredential() *cobra.Command {
 			if err := checkOrg(org); err != nil {
 				return err
 			}
-			catalog, err := configs.Open(configs.Shipped())
+			catalog, err := a.env.Catalog()
 			if err != nil {
 				return err
 			}

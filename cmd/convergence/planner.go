@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,20 +16,77 @@ import (
 	"github.com/cloudact/convergence/cmd/internal/wiring"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/credentials"
 )
 
 // planner implements launcher.Planner with the catalogue and the processors of this
 // binary.
 type planner struct {
-	env     wiring.Environment
-	catalog *configs.Catalog
-	plans   *plan.Planner
-	warn    func(configs.Problem) // what a plan warns of; nil where nobody reads it
+	env         wiring.Environment
+	catalog     *configs.Catalog // as it was when the program started
+	library     *configs.Library // the same as it is now; nil without a configs folder
+	plans       *plan.Planner
+	credentials integrations          // nil where there is no warehouse: plans are looked at, not run
+	warn        func(configs.Problem) // what a plan warns of; nil where nobody reads it
+}
+
+// integrations are the credentials of an organisation, without their secrets.
+type integrations interface {
+	List(ctx context.Context, org string) ([]credentials.Info, error)
 }
 
 func newPlanner(env wiring.Environment, catalog *configs.Catalog) *planner {
 	env.Static(catalog)
-	return &planner{env: env, catalog: catalog, plans: plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors(), SQL: newSQLChecker()})}
+	p := &planner{env: env, catalog: catalog, plans: plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors(), SQL: newSQLChecker()})}
+	if env.ConfigsDir != "" {
+		// A folder that cannot be read was refused when the catalogue was opened.
+		p.library, _ = env.Library()
+	}
+	return p
+}
+
+// planner returns a planner of runs on this warehouse.
+func (w *warehouse) planner(catalog *configs.Catalog) *planner {
+	p := newPlanner(w.env, catalog)
+	p.credentials = w.Credentials
+	return p
+}
+
+// seenBy returns the documents that an organisation sees now; with "" those that all
+// share. Files that cannot be read any more leave the last that could.
+func (p *planner) seenBy(org string) *configs.Catalog {
+	catalog := p.catalog
+	if p.library != nil {
+		catalog, _ = p.library.Catalog()
+	}
+	return catalog.For(org)
+}
+
+// anyProject stands in for the project of an integration while nothing runs.
+const anyProject = "project-of-the-integration"
+
+// projectOf returns the project that {project_id} means: that of the organisation's cloud
+// integration. Documents that do not use it are not asked for.
+func (p *planner) projectOf(ctx context.Context, org, text string) (string, error) {
+	switch {
+	case !strings.Contains(text, "project_id"):
+		return "", nil
+	case p.credentials == nil:
+		return anyProject, nil
+	}
+	infos, err := p.credentials.List(ctx, org)
+	if err != nil {
+		return "", fmt.Errorf("find the project of %s: %w", org, err)
+	}
+	for _, info := range infos {
+		var fields struct {
+			ProjectID string `json:"project_id"`
+		}
+		if json.Unmarshal(info.Metadata, &fields) == nil && fields.ProjectID != "" {
+			return fields.ProjectID, nil
+		}
+	}
+	return "", nil
 }
 
 // Plan resolves, validates and plans.
@@ -37,9 +95,13 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 	if err != nil {
 		return nil, err
 	}
-	planned, err := p.plans.Plan(ctx, plan.Request{
+	projectID, err := p.projectOf(ctx, r.Org, string(file.Text))
+	if err != nil {
+		return nil, err
+	}
+	planned, err := p.plans.With(p.seenBy(r.Org)).Plan(ctx, plan.Request{
 		Source: file, Org: r.Org, Env: p.env.Suffix(), Project: p.env.Project, Dataset: launcher.Dataset(r.Org, p.env.Suffix()),
-		Location: p.env.Location, RunID: runID, Params: r.Params, Start: r.Start, End: r.End, Now: now,
+		Location: p.env.Location, RunID: runID, Params: r.Params, ProjectID: projectID, Start: r.Start, End: r.End, Now: now,
 	})
 	if err != nil {
 		return nil, refused(file, err)
@@ -50,7 +112,7 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		}
 	}
 	out := &launcher.Plan{
-		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params),
+		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params), ProjectID: projectID,
 		Start: planned.Start, End: planned.End, Timeout: planned.Timeout,
 	}
 	if planned.Retries > 0 {
@@ -75,11 +137,12 @@ func (p *planner) file(r launcher.Request) (configs.File, error) {
 	if r.Document != nil {
 		return configs.File{Name: r.Document.File, Text: []byte(r.Document.Text)}, nil
 	}
-	file, ok := p.catalog.Find(r.Provider, r.Domain, r.Template)
+	catalog := p.seenBy(r.Org)
+	file, ok := catalog.Find(r.Provider, r.Domain, r.Template)
 	if !ok {
 		return configs.File{}, &launcher.Error{
 			Code:    launcher.CodePipelineNotFound,
-			Message: fmt.Sprintf("there is no pipeline %s; there are: %s", configs.ID(r.Provider, r.Domain, r.Template), strings.Join(p.catalog.List(), ", ")),
+			Message: fmt.Sprintf("there is no pipeline %s; there are: %s", configs.ID(r.Provider, r.Domain, r.Template), strings.Join(catalog.List(), ", ")),
 		}
 	}
 	return file, nil
@@ -136,8 +199,9 @@ func label(hash string) string {
 	return hash
 }
 
-// target is what a person named on the command line: a file or a shipped pipeline.
-func (p *planner) target(arg string) (launcher.Request, error) {
+// target is what a person named on the command line: a file, or a pipeline that the
+// organisation sees.
+func (p *planner) target(arg, org string) (launcher.Request, error) {
 	info, err := os.Stat(arg)
 	if err == nil && !info.IsDir() {
 		text, err := os.ReadFile(arg)
@@ -146,7 +210,8 @@ func (p *planner) target(arg string) (launcher.Request, error) {
 		}
 		return launcher.Request{Document: &launcher.Document{File: arg, Text: string(text)}}, nil
 	}
-	if file, ok := p.catalog.ByPath(filepath.ToSlash(arg)); ok {
+	catalog := p.seenBy(org)
+	if file, ok := catalog.ByPath(filepath.ToSlash(arg)); ok {
 		parts := strings.Split(file.ID, "/")
 		r := launcher.Request{Provider: parts[0], Template: parts[len(parts)-1]}
 		if len(parts) > 2 {
@@ -154,5 +219,5 @@ func (p *planner) target(arg string) (launcher.Request, error) {
 		}
 		return r, nil
 	}
-	return launcher.Request{}, fmt.Errorf("%s: no such file, and no shipped pipeline of that name; there are: %s", arg, strings.Join(p.catalog.List(), ", "))
+	return launcher.Request{}, fmt.Errorf("%s: no such file, and no pipeline of that name; there are: %s", arg, strings.Join(catalog.List(), ", "))
 }

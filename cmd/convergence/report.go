@@ -45,7 +45,7 @@ func (a *app) report(ctx context.Context, f reportFlags) error {
 	if err != nil {
 		return err
 	}
-	catalog, err := configs.Open(configs.Shipped())
+	catalog, err := a.env.Catalog()
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 	if err := errors.Join(a.checkServe(f), checkProduction(a.env)); err != nil {
 		return err
 	}
-	catalog, err := configs.Open(configs.Shipped())
+	catalog, err := a.env.Catalog()
 	if err != nil {
 		return err
 	}
@@ -141,6 +141,7 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 	log := a.serviceLogger()
 	p := a.assemble(w, s, catalog, []string{exe, "job"}, log)
 	defer p.close()
+	go p.recover(ctx)
 	if addr := w.env.Service.DebugAddr; addr != "" {
 		if err := serveDebug(ctx, addr, p.metrics.Handler(), log); err != nil {
 			return err

@@ -33,10 +33,11 @@ type Spec struct {
 	Project   string            `json:"project"` // platform project of the warehouse
 	Dataset   string            `json:"dataset"` // {org}_{env}
 	Location  string            `json:"location"`
-	Pipeline  string            `json:"pipeline"` // provider/domain/name, or the path of a loose file
-	Document  string            `json:"document"` // the pipeline's YAML text
-	File      string            `json:"file"`     // its name in messages
-	Params    map[string]string `json:"params"`   // run parameters and --var, not org_slug and the like
+	Pipeline  string            `json:"pipeline"`             // provider/domain/name, or the path of a loose file
+	Document  string            `json:"document"`             // the pipeline's YAML text
+	File      string            `json:"file"`                 // its name in messages
+	Params    map[string]string `json:"params"`               // run parameters and --var, not org_slug and the like
+	ProjectID string            `json:"project_id,omitempty"` // of the org's cloud integration
 	StartDate civil.Date        `json:"start_date"`
 	EndDate   civil.Date        `json:"end_date"` // inclusive
 	Now       time.Time         `json:"now"`      // run start

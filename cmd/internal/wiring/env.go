@@ -23,6 +23,7 @@ const (
 	envLogLevel         = "LOG_LEVEL"
 	envBigQueryEndpoint = "CONVERGENCE_BIGQUERY_ENDPOINT"
 	envKMSEndpoint      = "CONVERGENCE_KMS_ENDPOINT"
+	envConfigsDir       = "CONVERGENCE_CONFIGS_DIR"
 	ownPrefix           = "CONVERGENCE_"
 )
 
@@ -50,6 +51,7 @@ type Environment struct {
 	KMSEndpoint      string // host:port without TLS; "" = Google's
 	KMSKey           string // resource name; "" = the default key of the project
 	DataDir          string
+	ConfigsDir       string // documents beside the shipped ones; "" = none
 	LogLevel         string
 	Service          Service           // of the service alone
 	origins          map[string]string // OPENAI_API_BASE_URL and the like, as set
@@ -114,7 +116,7 @@ func (e Environment) JobEnviron() []string {
 	env := slices.Clone(e.system)
 	for name, value := range map[string]string{
 		envName: e.Name, envProject: e.Project, envLocation: e.Location, envKMSKey: e.KMSKey, envLogLevel: e.LogLevel,
-		envBigQueryEndpoint: e.BigQueryEndpoint, envKMSEndpoint: e.KMSEndpoint,
+		envBigQueryEndpoint: e.BigQueryEndpoint, envKMSEndpoint: e.KMSEndpoint, envConfigsDir: e.ConfigsDir,
 	} {
 		if value != "" {
 			env = append(env, name+"="+value)

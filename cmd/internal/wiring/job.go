@@ -9,17 +9,17 @@ import (
 	beamlog "github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 
 	"github.com/cloudact/convergence/beam/run"
-	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
 // Job runs one spec in this process. folder may be nil, when nobody follows; Beam and its
 // runner log to log, too. Call it once a process: Beam's state is global.
 func (e Environment) Job(ctx context.Context, spec runfolder.Spec, folder *runfolder.Folder, log *slog.Logger) (runfolder.Result, error) {
-	catalog, err := configs.Open(configs.Shipped())
+	catalog, err := e.Catalog()
 	if err != nil {
 		return runfolder.Result{}, err
 	}
+	catalog = catalog.For(spec.Org)
 	clients, err := e.Connect(ctx)
 	if err != nil {
 		return runfolder.Result{}, err

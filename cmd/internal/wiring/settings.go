@@ -82,6 +82,7 @@ var settings = []Setting{
 	{Name: envBigQueryEndpoint, Help: "base URL of a BigQuery-compatible server instead of Google's", set: text(func(e *Environment) *string { return &e.BigQueryEndpoint })},
 	{Name: envKMSEndpoint, Help: "host:port of a KMS without TLS instead of Google's", set: text(func(e *Environment) *string { return &e.KMSEndpoint })},
 	{Name: "CONVERGENCE_DATA_DIR", Default: defaultDataDir, Help: "folder of the embedded warehouse, keys and runs", set: text(func(e *Environment) *string { return &e.DataDir })},
+	{Name: envConfigsDir, Help: "folder of pipelines, schemas and organizations' own documents, beside the shipped ones", set: text(func(e *Environment) *string { return &e.ConfigsDir })},
 	{Name: envKMSKey, Help: "resource name of the key that credentials are encrypted with", set: text(func(e *Environment) *string { return &e.KMSKey })},
 	{Name: "KMS_PROJECT_ID", Help: "project of that key, where KMS_KEY_NAME is not set", set: text(func(e *Environment) *string { return &e.Service.kms.project })},
 	{Name: "KMS_LOCATION", Default: "us-central1", Help: "its location", set: text(func(e *Environment) *string { return &e.Service.kms.location })},
