@@ -71,13 +71,16 @@ func (s *Store) Append(ctx context.Context, events ...launcher.Event) error {
 	young := s.cfg.Now().Sub(s.created[eventsTable]) < streamingAge
 	s.mu.Unlock()
 	if young {
-		return s.execute(ctx, "append_events.sql", bigquery.QueryParameter{Name: "events", Value: rows})
+		return patiently(ctx, func() error {
+			return s.execute(ctx, "append_events.sql", bigquery.QueryParameter{Name: "events", Value: rows})
+		})
 	}
 	savers := make([]bigquery.ValueSaver, len(rows))
 	for i := range rows {
 		savers[i] = rows[i]
 	}
-	if err := s.dataset.Table(eventsTable).Inserter().Put(ctx, savers); err != nil {
+	inserter := s.dataset.Table(eventsTable).Inserter()
+	if err := patiently(ctx, func() error { return inserter.Put(ctx, savers) }); err != nil {
 		return fmt.Errorf("stream events: %w", err)
 	}
 	return nil

@@ -87,7 +87,7 @@ func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
 	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.execute(ctx, "project.sql", params...)
-		if err != nil && !isConflict(err) {
+		if err != nil && !isConflict(err) && !unanswered(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err

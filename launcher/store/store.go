@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -163,12 +164,23 @@ func addColumns(ctx context.Context, table *bigquery.Table, meta *bigquery.Table
 func patiently(ctx context.Context, send func() error) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := send()
-		if err != nil && (refused(err) || errors.Is(err, syscall.ECONNREFUSED)) {
+		if err != nil && !unanswered(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(registerPause()))
 	return err
+}
+
+// unanswered reports whether a request may have had its effect all the same, or would have
+// at another time.
+func unanswered(err error) bool {
+	var api *googleapi.Error
+	if errors.As(err, &api) {
+		return !refused(err)
+	}
+	var network *url.Error
+	return errors.As(err, &network) && !errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // statement renders a file of sql/ with the central dataset's name.
