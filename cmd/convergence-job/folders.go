@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"cloud.google.com/go/storage"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 
 	"github.com/cloudact/convergence/beam/run"
@@ -65,9 +64,9 @@ func readLocal(spec, runner string) (runfolder.Spec, folders, error) {
 // readRemote reads a spec of Cloud Storage. Only Dataflow leaves outcomes there; a job of
 // another runner would end without a trace.
 func readRemote(ctx context.Context, spec, runner string) (runfolder.Spec, folders, error) {
-	client, err := storage.NewClient(ctx)
+	client, err := gcsfolder.NewClient(ctx)
 	if err != nil {
-		return runfolder.Spec{}, folders{}, fmt.Errorf("connect to Cloud Storage: %w", err)
+		return runfolder.Spec{}, folders{}, err
 	}
 	folder, err := gcsfolder.Of(client, spec)
 	if err != nil {
@@ -94,6 +93,9 @@ func prepare(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog,
 		if err := flag.Set("worker_binary", self); err != nil { // else Beam would look for a compiler
 			return err
 		}
+	}
+	if err := flag.Set("async", "true"); err != nil { // the launcher of the run follows the job
+		return err
 	}
 	beam.PipelineOptions.Set(optionProject, spec.Project)
 	beam.PipelineOptions.Set(optionLocation, spec.Location)

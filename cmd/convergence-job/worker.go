@@ -103,7 +103,7 @@ func (r *reporter) report(s sink.StepResult) error {
 	defer cancel()
 	r.once.Do(func() {
 		var client *storage.Client
-		if client, r.err = storage.NewClient(context.Background()); r.err == nil {
+		if client, r.err = gcsfolder.NewClient(context.Background()); r.err == nil {
 			r.folder, r.err = gcsfolder.Of(client, r.spec)
 		}
 	})

@@ -49,8 +49,8 @@ type bridge struct {
 	workers  map[string]*worker
 	started  int
 	bundles  map[string]*bundle
-	finished map[string]bool
-	count    int // bundles that succeeded
+	finished map[string]string // winners of bundles that are over
+	count    int               // bundles that succeeded
 	lost     map[int]bool
 	infos    map[string]*pipepb.MonitoringInfo // by the id that the runner knows
 }
@@ -59,7 +59,7 @@ type bridge struct {
 // processes.
 func newBridge(ctx context.Context, endpoint, id string, b *bridge) (*bridge, error) {
 	b.ctx, b.cancel = context.WithCancel(grpcx.WriteWorkerID(ctx, id))
-	b.workers, b.bundles, b.finished = map[string]*worker{}, map[string]*bundle{}, map[string]bool{}
+	b.workers, b.bundles, b.finished = map[string]*worker{}, map[string]*bundle{}, map[string]string{}
 	b.infos, b.lost = map[string]*pipepb.MonitoringInfo{}, map[int]bool{}
 	for _, n := range b.faults.LoseBundles {
 		b.lost[n] = true

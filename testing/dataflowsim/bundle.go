@@ -58,7 +58,7 @@ func (b *bridge) input(e *fnpb.Elements) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, part := range byInstruction(e) {
-		if b.finished[id] {
+		if _, over := b.finished[id]; over {
 			continue
 		}
 		x := b.bundle(id)
@@ -76,8 +76,11 @@ func (b *bridge) output(w *worker, e *fnpb.Elements) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, part := range byInstruction(e) {
-		if x := b.bundles[id]; x != nil && x.tries[w.id] != nil {
+		switch x := b.bundles[id]; {
+		case x != nil && x.tries[w.id] != nil:
 			x.tries[w.id].output = append(x.tries[w.id].output, part)
+		case x == nil && b.finished[id] == w.id: // its answer came on another stream, and was faster
+			b.data.put(part)
 		}
 	}
 }
@@ -146,7 +149,10 @@ func (b *bridge) settle(id string, x *bundle) {
 		}
 	}
 	delete(b.bundles, id)
-	b.finished[id] = true
+	b.finished[id] = ""
+	if x.winner.worker != nil {
+		b.finished[id] = x.winner.worker.id
+	}
 	b.data.put(x.winner.output...)
 	if p := x.reply.GetProcessBundle(); p != nil {
 		p.MonitoringData = b.name(p.GetMonitoringInfos())

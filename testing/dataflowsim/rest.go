@@ -20,7 +20,10 @@ const (
 	pageSize   = 100
 )
 
-var jobName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,1022}[a-z0-9])?$`)
+// The service's pattern is [a-z]([-a-z0-9]{0,1022}[a-z0-9])?, whose count Go refuses.
+var jobName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+
+const longestName = 1024
 
 // apiError is an error as Google's services answer it.
 type apiError struct {
@@ -106,7 +109,7 @@ func answer(w http.ResponseWriter, value any, err error) {
 // checkLaunch refuses a name that cannot be, is taken, or exceeds the quota; it returns
 // the job to answer with when the service hands out the one that has the name.
 func (s *Sim) checkLaunch(project, location, name string) (*job, error) {
-	if !jobName.MatchString(name) {
+	if !jobName.MatchString(name) || len(name) > longestName {
 		return nil, refuse(http.StatusBadRequest, "INVALID_ARGUMENT", "the job name %q must match %s", name, jobName)
 	}
 	if j := s.activeNamed(project, location, name); j != nil {

@@ -25,6 +25,7 @@ import (
 	"cloud.google.com/go/storage"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
+	"google.golang.org/api/option"
 
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
@@ -57,6 +58,15 @@ type Folder struct {
 	prefix string
 }
 
+// NewClient makes a client of Cloud Storage that reads through the same API as it writes.
+func NewClient(ctx context.Context, options ...option.ClientOption) (*storage.Client, error) {
+	client, err := storage.NewClient(ctx, append([]option.ClientOption{storage.WithJSONReads()}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Cloud Storage: %w", err)
+	}
+	return client, nil
+}
+
 // Open returns the folder at an address such as gs://bucket/runs/1; it need not exist.
 func Open(client *storage.Client, address string) (*Folder, error) {
 	bucket, prefix, ok := strings.Cut(strings.TrimPrefix(address, "gs://"), "/")
@@ -77,19 +87,29 @@ func Of(client *storage.Client, spec string) (*Folder, error) {
 }
 
 // Address is the gs:// address of a file in the folder.
-func (f *Folder) Address(file string) string { return "gs://" + f.name + "/" + path.Join(f.prefix, file) }
+func (f *Folder) Address(file string) string {
+	return "gs://" + f.name + "/" + path.Join(f.prefix, file)
+}
 
 // WriteSpec writes the spec.
-func (f *Folder) WriteSpec(ctx context.Context, s runfolder.Spec) error { return f.write(ctx, SpecFile, s, false) }
+func (f *Folder) WriteSpec(ctx context.Context, s runfolder.Spec) error {
+	return f.write(ctx, SpecFile, s, false)
+}
 
 // ReadSpec reads the spec.
-func (f *Folder) ReadSpec(ctx context.Context) (s runfolder.Spec, err error) { return s, f.read(ctx, SpecFile, &s) }
+func (f *Folder) ReadSpec(ctx context.Context) (s runfolder.Spec, err error) {
+	return s, f.read(ctx, SpecFile, &s)
+}
 
 // WritePlan writes the plan.
-func (f *Folder) WritePlan(ctx context.Context, p Plan) error { return f.write(ctx, PlanFile, p, false) }
+func (f *Folder) WritePlan(ctx context.Context, p Plan) error {
+	return f.write(ctx, PlanFile, p, false)
+}
 
 // ReadPlan reads the plan; fs.ErrNotExist if the graph was never built.
-func (f *Folder) ReadPlan(ctx context.Context) (p Plan, err error) { return p, f.read(ctx, PlanFile, &p) }
+func (f *Folder) ReadPlan(ctx context.Context) (p Plan, err error) {
+	return p, f.read(ctx, PlanFile, &p)
+}
 
 // WriteStep leaves the outcome of a step. A bundle that is executed twice may tell twice,
 // and differently: each outcome is an object of its own, and none replaces another.
