@@ -60,10 +60,34 @@ func (s *Sim) Plant(project, location, name, state string, labels map[string]str
 
 // SetState moves a job as an operator or the service would, without a word to its workers.
 func (s *Sim) SetState(id, state string) {
+	s.Change(id, func(j *df.Job) { j.CurrentState, j.CurrentStateTime = state, now() })
+}
+
+// Change edits what the service says of a job.
+func (s *Sim) Change(id string, edit func(*df.Job)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if j := s.find(id); j != nil {
-		j.view.CurrentState, j.view.CurrentStateTime = state, now()
+		edit(&j.view)
+	}
+}
+
+// Say adds a message to a job.
+func (s *Sim) Say(id, importance, text string) {
+	s.mu.Lock()
+	j := s.find(id)
+	s.mu.Unlock()
+	if j != nil {
+		s.say(j, importance, text)
+	}
+}
+
+// Measure replaces the metrics of a job.
+func (s *Sim) Measure(id string, metrics ...*df.MetricUpdate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.find(id); j != nil {
+		j.metrics = metrics
 	}
 }
 

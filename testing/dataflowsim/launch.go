@@ -40,7 +40,11 @@ func (s *Sim) launch(r *http.Request) (any, error) {
 		view := existing.view
 		return &df.LaunchFlexTemplateResponse{Job: &view}, nil
 	}
-	j := s.add(project, location, p.JobName, Queued, p.Environment.AdditionalUserLabels)
+	labels := p.Environment.AdditionalUserLabels
+	if s.faults.LateLabels {
+		labels = nil
+	}
+	j := s.add(project, location, p.JobName, Queued, labels)
 	if !in.ValidateOnly {
 		s.wg.Go(func() { s.finish(j, s.build(j, p)) })
 	}
