@@ -147,7 +147,7 @@ func (l *Launcher) recordEnd(ctx context.Context, run Run, state State, p runPay
 		ended.State, ended.End, ended.Code, ended.Error = state, e.Time, p.Code, p.Error
 	}
 	l.projector.add(ended)
-	l.settle(ctx, ended, nil)
+	l.settle(ctx, ended)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cloudact/convergence/launcher/claim"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
@@ -66,8 +67,9 @@ func (f *follower) finish(ctx context.Context, result runfolder.Result) {
 		f.setErr(&Later{Run: f.base.ID, At: run.RetryAt})
 		return
 	}
-	f.release(ctx)
-	f.l.settle(ctx, run, f.plan)
+	// Its own claim is held until the run is settled: it says that somebody is at it.
+	f.releaseSlices(ctx)
+	f.l.settle(ctx, run)
 }
 
 func (f *follower) setErr(err error) {
@@ -76,12 +78,25 @@ func (f *follower) setErr(err error) {
 	f.err = err
 }
 
-// release gives up the claims, once.
+// release gives up the claims that are left.
 func (f *follower) release(ctx context.Context) {
 	f.mu.Lock()
 	claims := f.claims
 	f.claims = nil
 	f.mu.Unlock()
+	f.giveUp(ctx, claims)
+}
+
+// releaseSlices gives up all claims but that of the run.
+func (f *follower) releaseSlices(ctx context.Context) {
+	f.mu.Lock()
+	claims := f.claims
+	f.claims = claims[:1:1]
+	f.mu.Unlock()
+	f.giveUp(ctx, claims[1:])
+}
+
+func (f *follower) giveUp(ctx context.Context, claims []claim.Claim) {
 	rctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	if err := f.l.keeper.Release(rctx, claims...); err != nil {
@@ -183,11 +198,11 @@ func (f *follower) backoff() time.Duration {
 // settle does what follows a terminal event, in whatever process and however often it is
 // begun: staging of a completed run is dropped, what it reserved is given back, and who
 // waits for its end is told, once.
-func (l *Launcher) settle(ctx context.Context, run Run, plan *Plan) {
+func (l *Launcher) settle(ctx context.Context, run Run) {
 	ctx, cancel := context.WithTimeout(ctx, 2*recordTimeout)
 	defer cancel()
 	log := l.cfg.Log.With("run", run.ID, "org", run.Org)
-	if run.State == Completed && l.cfg.Stages != nil && plan != nil && len(run.Generations) > 0 {
+	if run.State == Completed && l.cfg.Stages != nil && len(run.Generations) > 0 {
 		if err := l.cfg.Stages.Drop(ctx, Dataset(run.Org, l.cfg.Env), run.Generations); err != nil {
 			log.Warn("drop staging tables; they expire by themselves", "error", err)
 		}

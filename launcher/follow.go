@@ -37,8 +37,8 @@ type follower struct {
 	plan    *Plan // nil with planErr
 	planErr error
 	engine  string
-	claims  []claim.Claim
-	landed  string // run whose outcome is taken; "" = none
+	claims  []claim.Claim // the run's first, then those of its slices
+	landed  string        // run whose outcome is taken; "" = none
 
 	done chan struct{} // closed when the launcher has forgotten the run
 

@@ -57,11 +57,11 @@ func (l *Launcher) isRecent(id string) bool {
 
 func (l *Launcher) recoverRun(ctx context.Context, run Run) error {
 	if run.State.Terminal() {
-		if run.Settled || time.Since(run.End) < recordTimeout { // whoever ended it is at it
-			return nil
+		states, err := l.keeper.Look(ctx, run.Org, runName(run.ID, run.Attempt))
+		if err == nil && !run.Settled && states[0].Open() { // else whoever ended it is at it
+			l.settle(ctx, run)
 		}
-		l.settle(ctx, run, nil)
-		return nil
+		return err
 	}
 	orphaned, err := l.orphaned(ctx, run)
 	if err != nil || !orphaned {

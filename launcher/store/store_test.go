@@ -29,6 +29,13 @@ import (
 const central = "organizations"
 
 func TestMain(m *testing.M) {
+	if role := os.Getenv(killRole); role != "" {
+		if err := play(role); err != nil {
+			fmt.Fprintln(os.Stderr, role+":", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	for _, end := range shared.ends {
 		end()
