@@ -56,6 +56,19 @@ func TestParseRefusesALargeDocument(t *testing.T) {
 	}
 }
 
+func TestADocumentOfTenMegabytesIsRefusedBeforeItIsParsed(t *testing.T) {
+	text := []byte("steps: [" + strings.Repeat("{a: [[[[[[x]]]]]]}, ", 10<<20/20) + "]")
+	allocated := testing.AllocsPerRun(1, func() {
+		_, problems := configs.Parse(configs.File{Name: "big.yml", Text: text})
+		if want := "big.yml: the document has 10485769 bytes; at most 1048576 are read"; problems.Error() != want {
+			t.Errorf("problems are %v", problems)
+		}
+	})
+	if allocated > 50 {
+		t.Errorf("%v allocations: the document was read", allocated)
+	}
+}
+
 func FuzzParseAndNormalise(f *testing.F) {
 	shipped, err := configs.Open(configs.Shipped())
 	if err != nil {

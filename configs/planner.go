@@ -41,6 +41,9 @@ func SourceTable(step *yaml.Node) string { return textOf(get(get(step, "config")
 func Identity(doc *Canonical) (provider, domain, name string) {
 	id := doc.File.ID
 	if id == "" {
+		id = idBelowConfigs(doc.File.Name)
+	}
+	if id == "" {
 		vars := get(doc.Root, "variables")
 		base := path.Base(doc.File.Name)
 		return plainText(get(vars, "provider")), plainText(get(vars, "domain")), strings.TrimSuffix(base, path.Ext(base))
@@ -54,6 +57,25 @@ func Identity(doc *Canonical) (provider, domain, name string) {
 		domain = strings.Join(parts[1:len(parts)-1], "/")
 	}
 	return provider, domain, name
+}
+
+// idBelowConfigs returns the identity that the path of a loose file gives it, "" when it
+// is in no configs folder.
+func idBelowConfigs(name string) string {
+	parts := strings.Split(strings.ReplaceAll(name, "\\", "/"), "/")
+	for i := len(parts) - 2; i >= 0; i-- {
+		if parts[i] != "configs" {
+			continue
+		}
+		rest := parts[i+1:]
+		if rest[0] == orgsFolder && len(rest) > 2 {
+			rest = rest[2:]
+		}
+		if below := strings.Join(rest, "/"); len(rest) > 1 && isPipelinePath(path.Dir(below)) {
+			return strings.TrimSuffix(below, path.Ext(below))
+		}
+	}
+	return ""
 }
 
 // plainText returns the text of a scalar that holds no variable.

@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -23,10 +19,11 @@ func (a *app) validateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "validate PATH...",
 		Short: "Print every problem of every document as file:line:col",
-		Long: "PATH is a file, a folder (every .yml below it) or the name of a shipped pipeline. SQL is checked\n" +
-			"against the tables that the document and the shipped schemas declare. Exit code 1 when anything\n" +
-			"is wrong; warnings and notes do not count.",
-		Example: "  convergence validate my_pipeline.yml\n  convergence validate --strict openai/cost/usage_cost",
+		Long: "PATH is a file, a folder (every .yml, .yaml and .json below it) or the name of a shipped pipeline.\n" +
+			"Pipelines, providers, dataset types, notification templates, schemas, central tables and price tables\n" +
+			"are told apart by their keys. SQL is checked against the tables that the document, the folder and the\n" +
+			"shipped schemas declare. Exit code 1 when anything is wrong; warnings and notes do not count.",
+		Example: "  convergence validate my_pipeline.yml\n  convergence validate configs/\n  convergence validate --strict openai/cost/usage_cost",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{errors.New("name at least one file, folder or shipped pipeline; see \"convergence validate --help\"")}
@@ -40,11 +37,10 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 func (a *app) validate(ctx context.Context, args []string, strict bool) error {
-	catalog, err := configs.Open(configs.Shipped())
+	catalog, err := a.env.Catalog()
 	if err != nil {
 		return err
 	}
-	p := newPlanner(a.env, catalog)
 	bad, total := 0, 0
 	for _, arg := range args {
 		files, err := documents(catalog, arg)
@@ -53,9 +49,10 @@ func (a *app) validate(ctx context.Context, args []string, strict bool) error {
 			bad++
 			continue
 		}
+		v := validation{plans: newPlanner(a.env, withFolder(catalog, arg)).plans, catalog: withFolder(catalog, arg)}
 		for _, file := range files {
 			total++
-			problems := p.plans.Validate(ctx, file)
+			problems := v.document(ctx, file)
 			if strict {
 				problems = problems.Strict()
 			}
@@ -72,41 +69,6 @@ func (a *app) validate(ctx context.Context, args []string, strict bool) error {
 	}
 	fmt.Fprintf(a.out, "%d valid\n", total)
 	return nil
-}
-
-// documents finds what an argument names.
-func documents(catalog *configs.Catalog, arg string) ([]configs.File, error) {
-	info, err := os.Stat(arg)
-	switch {
-	case err == nil && !info.IsDir():
-		text, err := os.ReadFile(arg)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", arg, err)
-		}
-		return []configs.File{{Name: arg, Text: text}}, nil
-	case err == nil:
-		return documentsBelow(arg)
-	}
-	if file, ok := catalog.ByPath(filepath.ToSlash(arg)); ok {
-		return []configs.File{file}, nil
-	}
-	return nil, fmt.Errorf("%s: no such file or folder, and no shipped pipeline of that name", arg)
-}
-
-func documentsBelow(dir string) ([]configs.File, error) {
-	var files []configs.File
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".yml") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		files = append(files, configs.File{Name: path, Text: text})
-		return err
-	})
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s: no .yml file below it", dir)
-	}
-	return files, err
 }
 
 func (a *app) graphCommand() *cobra.Command {
@@ -131,7 +93,7 @@ func (a *app) graphCommand() *cobra.Command {
 }
 
 func (a *app) graph(ctx context.Context, target string, params map[string]string, format string) error {
-	catalog, err := configs.Open(configs.Shipped())
+	catalog, err := a.env.Catalog()
 	if err != nil {
 		return err
 	}
