@@ -49,6 +49,9 @@ type Config struct {
 	Documents         Documents
 	Integrations      Integrations
 	IntegrationStates IntegrationStates // set together with Integrations
+	Queue             Queue
+	Scheduler         Scheduler // set together with Queue
+	Schedules         Schedules // needs Catalogue
 	Metrics           *Metrics
 	Audit             Audit
 
@@ -164,6 +167,12 @@ func (s *service) routes() {
 	}
 	if s.cfg.Integrations != nil {
 		s.integrations()
+	}
+	if s.cfg.Queue != nil {
+		s.scheduler()
+	}
+	if s.cfg.Schedules != nil {
+		s.schedules()
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	apiUser    = "api_user"
 	scopeRun   = "pipelines:execute"
 	scopeRead  = "pipelines:read"
+	scopeWrite = "pipelines:write"
 	tagRuns    = "Runs"
 	runsPath   = prefix + "/pipelines/runs"
 )

@@ -141,7 +141,7 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 	log := a.serviceLogger()
 	p := a.assemble(w, s, catalog, []string{exe, "job"}, log)
 	defer p.close()
-	go p.recover(ctx)
+	go p.work(ctx)
 	if addr := w.env.Service.DebugAddr; addr != "" {
 		if err := serveDebug(ctx, addr, p.metrics.Handler(), log); err != nil {
 			return err

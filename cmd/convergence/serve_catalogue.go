@@ -34,47 +34,78 @@ type catalogueOf struct {
 	log      *slog.Logger
 
 	mu      sync.Mutex
-	entries map[string][]api.Pipeline // by organisation
-	beam    sync.Mutex                // its state is global
+	entries map[string]entry // by organisation and pipeline
+	beam    sync.Mutex       // its state is global
 }
 
-// Pipelines implements api.Catalogue. Planning all pipelines takes a moment, and what they
-// say does not change while the service runs.
+// entry is what a document came to, as long as its text stays as it is.
+type entry struct {
+	text     string
+	lookback int
+	api.Pipeline
+}
+
+// Pipelines implements api.Catalogue. Planning all pipelines takes a moment, so that only
+// those are planned whose document has changed.
 func (c *catalogueOf) Pipelines(ctx context.Context, org string) ([]api.Pipeline, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if all, ok := c.entries[org]; ok {
-		return all, nil
-	}
+	seen := c.planner.seenBy(org)
 	var all []api.Pipeline
-	for _, id := range c.planner.catalog.List() {
-		if file, ok := c.planner.catalog.ByPath(id); ok {
-			all = append(all, c.entry(context.WithoutCancel(ctx), org, file))
+	for _, id := range seen.List() {
+		if file, ok := seen.ByPath(id); ok {
+			all = append(all, c.entry(context.WithoutCancel(ctx), org, file).Pipeline)
 		}
 	}
-	if c.entries == nil {
-		c.entries = map[string][]api.Pipeline{}
-	}
-	c.entries[org] = all
 	return all, nil
+}
+
+// needs names the providers whose credentials a document needs.
+func (c *catalogueOf) needs(file configs.File) []string {
+	if e := c.entry(context.Background(), sampleOrg, file); e.Integration != "" {
+		return strings.Split(e.Integration, ",")
+	}
+	return nil
+}
+
+// sampleOrg stands in for an organisation where none is known.
+const sampleOrg = "example"
+
+// lookback is how many days before its own a schedule of a pipeline states again.
+func (c *catalogueOf) lookback(org, id string) int {
+	file, ok := c.planner.seenBy(org).ByPath(id)
+	if !ok {
+		return 0
+	}
+	return c.entry(context.Background(), org, file).lookback
 }
 
 // entry is what a document says of itself, and its plan where it has one without
 // parameters.
-func (c *catalogueOf) entry(ctx context.Context, org string, file configs.File) api.Pipeline {
-	p := api.Pipeline{ID: file.ID, Steps: []api.PipelineStep{}}
-	request := launcher.Request{}
-	request.Provider, request.Domain, request.Template = identity(file.ID)
-	p.Provider, p.Domain, p.Name = request.Provider, request.Domain, request.Template
+func (c *catalogueOf) entry(ctx context.Context, org string, file configs.File) entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := org + " " + file.Name
+	if known, ok := c.entries[key]; ok && known.text == string(file.Text) {
+		return known
+	}
+	e := entry{text: string(file.Text), Pipeline: api.Pipeline{ID: file.ID, Steps: []api.PipelineStep{}}}
+	e.Provider, e.Domain, e.Name = identity(file.ID)
 	if tree, _ := configs.Parse(file); tree != nil {
 		canonical, _ := configs.Normalise(tree)
-		c.describe(&p, canonical)
+		describe(&e.Pipeline, canonical)
 	}
-	planned, err := c.plan(ctx, org, file, nil)
-	if err != nil {
-		return p
+	if planned, err := c.plan(ctx, org, file, nil); err == nil {
+		e.Runnable, e.lookback = true, planned.Lookback
+		planOf(&e.Pipeline, planned)
 	}
-	p.Runnable = true
+	if c.entries == nil {
+		c.entries = map[string]entry{}
+	}
+	c.entries[key] = e
+	return e
+}
+
+// planOf fills in what a plan knows.
+func planOf(p *api.Pipeline, planned *plan.Plan) {
 	var needs []string
 	p.Steps = p.Steps[:0]
 	for _, s := range inOrder(planned.Steps) {
@@ -89,11 +120,10 @@ func (c *catalogueOf) entry(ctx context.Context, org string, file configs.File) 
 	if planned.Schedule != nil {
 		p.Schedule, p.Timezone = planned.Schedule.CronText(), planned.Schedule.Timezone
 	}
-	return p
 }
 
 // describe reads what needs no plan.
-func (c *catalogueOf) describe(p *api.Pipeline, canonical *configs.Canonical) {
+func describe(p *api.Pipeline, canonical *configs.Canonical) {
 	for key, into := range map[string]*string{"name": &p.Title, "description": &p.Description} {
 		if n := configs.Member(canonical.Root, key); n != nil {
 			*into = strings.TrimSpace(n.Value)
@@ -124,14 +154,21 @@ func inOrder(steps []*plan.Step) []*plan.Step {
 }
 
 func (c *catalogueOf) plan(ctx context.Context, org string, file configs.File, r *launcher.Request) (*plan.Plan, error) {
+	projectID, err := c.planner.projectOf(ctx, org, string(file.Text))
+	if err != nil {
+		return nil, err
+	}
+	if projectID == "" && r == nil { // what it is does not matter while nothing runs
+		projectID = anyProject
+	}
 	request := plan.Request{
-		Source: file, Org: org, Env: c.env.Suffix(), Project: c.env.Project, Dataset: launcher.Dataset(org, c.env.Suffix()),
+		Source: file, Org: org, ProjectID: projectID, Env: c.env.Suffix(), Project: c.env.Project, Dataset: launcher.Dataset(org, c.env.Suffix()),
 		Location: c.env.Location, RunID: noRun, Now: c.now().UTC(),
 	}
 	if r != nil {
 		request.Params, request.Start, request.End = r.Params, r.Start, r.End
 	}
-	return c.planner.plans.Plan(ctx, request)
+	return c.planner.plans.With(c.planner.seenBy(org)).Plan(ctx, request)
 }
 
 // noRun is the id of a run that will not be.
@@ -139,11 +176,11 @@ const noRun = "00000000-0000-0000-0000-000000000000"
 
 // Document implements api.Catalogue.
 func (c *catalogueOf) Document(ctx context.Context, org, id string) (api.PipelineDocument, error) {
-	file, ok := c.planner.catalog.ByPath(id)
+	file, ok := c.planner.seenBy(org).ByPath(id)
 	if !ok {
 		return api.PipelineDocument{}, noPipeline(id)
 	}
-	out := api.PipelineDocument{Pipeline: c.entry(ctx, org, file), Text: string(file.Text), Document: json.RawMessage("null")}
+	out := api.PipelineDocument{Pipeline: c.entry(ctx, org, file).Pipeline, Text: string(file.Text), Document: json.RawMessage("null")}
 	tree, problems := configs.Parse(file)
 	if tree == nil {
 		return out, refused(file, problems)
@@ -168,7 +205,7 @@ func noPipeline(id string) error {
 
 // Graph implements api.Catalogue.
 func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string, error) {
-	file, ok := c.planner.catalog.ByPath(id)
+	file, ok := c.planner.seenBy(org).ByPath(id)
 	if !ok {
 		return "", noPipeline(id)
 	}
@@ -180,8 +217,8 @@ func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string
 	}
 	spec := run.DryRunSpec(file, run.Prism, c.now().UTC())
 	spec.Org, spec.Env, spec.Project, spec.Location = org, c.env.Suffix(), c.env.Project, c.env.Location
-	spec.Dataset = launcher.Dataset(org, c.env.Suffix())
-	pipeline, _, err := run.Build(ctx, spec, c.planner.catalog)
+	spec.Dataset, spec.ProjectID = launcher.Dataset(org, c.env.Suffix()), anyProject
+	pipeline, _, err := run.Build(ctx, spec, c.planner.seenBy(org))
 	var problems configs.Problems
 	if errors.As(err, &problems) {
 		return "", refused(file, problems)
@@ -206,8 +243,8 @@ func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string
 }
 
 // Validate implements api.Documents.
-func (c *catalogueOf) Validate(ctx context.Context, _ string, d launcher.Document, strict bool) []api.DocumentProblem {
-	problems := c.planner.plans.Validate(ctx, configs.File{Name: d.File, Text: []byte(d.Text)})
+func (c *catalogueOf) Validate(ctx context.Context, org string, d launcher.Document, strict bool) []api.DocumentProblem {
+	problems := c.planner.plans.With(c.planner.seenBy(org)).Validate(ctx, configs.File{Name: d.File, Text: []byte(d.Text)})
 	if strict {
 		problems = problems.Strict()
 	}

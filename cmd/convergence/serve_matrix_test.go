@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"cloud.google.com/go/civil"
 	"github.com/go-chi/chi/v5"
 
 	"github.com/cloudact/convergence/api"
@@ -24,6 +25,7 @@ import (
 	"github.com/cloudact/convergence/launcher/store"
 	"github.com/cloudact/convergence/local/bigquery"
 	"github.com/cloudact/convergence/local/kms"
+	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
 // TestMain makes this test binary the job of a run when it is started as one.
@@ -36,7 +38,7 @@ func TestMain(m *testing.M) {
 
 const (
 	testRoot = "ca_root_0123456789012345678901234567890123456789"
-	secret   = "sk-matrix-canary-0123456789"
+	secret   = "sk-admin-matrix-canary-0123456789"
 )
 
 // testService is the service as serve wires it, over the embedded cloud, with two
@@ -59,12 +61,22 @@ func newTestService(t *testing.T) *testService {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := keys.EnsureKey(credentials.DefaultKeyName("p")); err != nil {
+	if err := keys.EnsureKey(credentials.DefaultKeyName("test-project")); err != nil {
 		t.Fatal(err)
 	}
+	var orgs []openai.Org
+	for _, org := range []string{"acme", "globex"} {
+		orgs = append(orgs, openai.Org{Name: org, AdminKey: secret + "-" + org})
+	}
+	provider, err := openai.New(openai.Config{Seed: 1, Days: openai.Days(civil.Date{Year: 2026, Month: 11, Day: 19}, 2), Orgs: orgs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	simulator := httptest.NewServer(provider.Handler())
+	t.Cleanup(simulator.Close)
 	env, err := wiring.Read([]string{
-		"GCP_PROJECT_ID=p", "CONVERGENCE_BIGQUERY_ENDPOINT=" + bigquery.RunT(t), "CONVERGENCE_KMS_ENDPOINT=" + kms.RunT(t, keys),
-		"CA_ROOT_API_KEY=" + testRoot, "RATE_LIMIT_ENABLED=false", "OPENAI_API_BASE_URL=http://127.0.0.1:1/v1", "PATH=" + os.Getenv("PATH"),
+		"GCP_PROJECT_ID=test-project", "CONVERGENCE_BIGQUERY_ENDPOINT=" + bigquery.RunT(t), "CONVERGENCE_KMS_ENDPOINT=" + kms.RunT(t, keys),
+		"CA_ROOT_API_KEY=" + testRoot, "RATE_LIMIT_ENABLED=false", "OPENAI_API_BASE_URL=" + simulator.URL + "/v1", "PATH=" + os.Getenv("PATH"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +104,16 @@ func newTestService(t *testing.T) *testService {
 	server := httptest.NewServer(out.handler)
 	t.Cleanup(server.Close)
 	out.url = server.URL
+	ctx, stop := context.WithCancel(t.Context())
+	worked := make(chan struct{})
+	go func() { defer close(worked); p.work(ctx) }()
+	t.Cleanup(func() { stop(); <-worked })
+	for _, org := range []string{"acme", "globex"} {
+		status, _, text := out.ask("POST", "/api/v1/integrations/"+org+"/openai/setup", org+"-key", `{"api_key":"`+secret+"-"+org+`"}`)
+		if status != 200 || !strings.Contains(text, `"validation_status":"VALID"`) {
+			t.Fatalf("set up %s: %d %s", org, status, text)
+		}
+	}
 	return out
 }
 
@@ -210,13 +232,29 @@ var matrix = map[string]row{
 	"health-ready": {path: "/health/ready", status: 200}, "metrics": {path: "/metrics", status: 200},
 	"run-pipeline":                {path: "/api/v1/pipelines/run/acme/openai/cost/usage_cost", body: `{"date":"2026-11-20"}`, status: 200},
 	"run-pipeline-without-domain": {path: "/api/v1/pipelines/run/acme/openai/usage_cost", body: `{"date":"2026-11-20","dry_run":true}`, status: 200},
+	"run-pipeline-by-id":          {path: "/api/v1/pipelines/run/acme-openai-cost-usage_cost", body: `{"dry_run":true}`, status: 200, other: 404},
+	"list-run-steps":              {path: "/api/v1/pipelines/runs/{run}/steps?limit=1", status: 200, other: 404},
+	"follow-run":                  {path: "/api/v1/pipelines/runs/{run}/events", status: 200, other: 404},
+	"get-run-log":                 {path: "/api/v1/pipelines/runs/{run}/logs?tail=3", status: 200, other: 404},
+	"cancel-run":                  {path: "/api/v1/pipelines/runs/{run}", status: 409, other: 404},
+	"retry-run":                   {path: "/api/v1/pipelines/runs/{run}/retry", status: 409, other: 404},
+	"list-queue":                  {path: "/api/v1/scheduler/queue?limit=5", status: 200},
+	"get-scheduler-status":        {path: "/api/v1/scheduler/status", status: 200},
+	"trigger-schedules":           {path: "/api/v1/scheduler/trigger?limit=5", status: 200},
+	"process-queue":               {path: "/api/v1/scheduler/process-queue", status: 200},
+	"process-queue-alias":         {path: "/api/v1/scheduler/queue/process", status: 200},
+	"reset-daily-quotas":          {path: "/api/v1/scheduler/reset-daily-quotas", status: 200},
+	"cleanup-orphaned-pipelines":  {path: "/api/v1/scheduler/cleanup-orphaned-pipelines?timeout_minutes=240", status: 200},
+	"list-schedules":              {path: "/api/v1/scheduler/org/acme/pipelines?is_active=true", status: 200},
+	"put-schedule":                {path: "/api/v1/scheduler/org/acme/pipelines", body: `{"provider":"openai","domain":"cost","pipeline_template":"usage_cost","schedule_cron":"0 3 * * *","timezone":"Europe/Berlin"}`, status: 200},
+	"delete-schedule":             {path: "/api/v1/scheduler/org/acme/pipelines/nothing", status: 404},
 	"list-runs":                   {path: "/api/v1/pipelines/runs", status: 200},
 	"get-run":                     {path: "/api/v1/pipelines/runs/{run}", status: 200, other: 404},
 	"list-pipelines":              {path: "/api/v1/pipelines?limit=3", status: 200},
 	"get-pipeline":                {path: "/api/v1/pipelines/openai/cost/usage_cost", status: 200},
 	"get-pipeline-graph":          {path: "/api/v1/pipelines/openai/cost/usage_cost/graph?format=mermaid", status: 200},
 	"validate-pipeline":           {path: "/api/v1/pipelines/validate", body: `{"document":"pipeline_id: x\nsteps: 3\n"}`, status: 200},
-	"setup-integration":           {path: "/api/v1/integrations/acme/openai/setup", body: `{"api_key":"` + secret + `","skip_validation":true}`, status: 200},
+	"setup-integration":           {path: "/api/v1/integrations/acme/openai/setup", body: `{"credential":"` + secret + `-acme","credential_name":"the key"}`, status: 200},
 	"validate-integration":        {path: "/api/v1/integrations/acme/openai/validate", status: 200},
 	"list-integrations":           {path: "/api/v1/integrations/acme", status: 200},
 	"get-integration":             {path: "/api/v1/integrations/acme/OPENAI", status: 200},
@@ -304,7 +342,13 @@ func (s *testService) row(t *testing.T, method, pattern string, op operation, r 
 	case root:
 		ownKey = "root"
 	}
-	check("own", method, path, ownKey, r.body, r.status)
+	text := check("own", method, path, ownKey, r.body, r.status)
+	if own && root {
+		check("root key", method, path, "root", r.body, r.status)
+	}
+	if r.status == 200 && strings.Contains(text, "globex") {
+		t.Errorf("%s tells acme of globex: %s", path, text)
+	}
 	if own || root {
 		check("no key", method, path, "", r.body, 401)
 	}
@@ -318,13 +362,16 @@ func (s *testService) row(t *testing.T, method, pattern string, op operation, r 
 		}
 		s.others(t, check, method, pattern, path, r)
 	}
+	if root && !own {
+		check("organisation's key", method, path, "acme-key", r.body, 401)
+	}
 	if root {
 		check("wrong root key", method, path, "wrong root", r.body, 403)
 	}
 	if !own && !root {
 		return
 	}
-	for from, to := range map[string]string{"acme": "AC.ME", "openai": "-openai", "{run}": "a%2fb"} {
+	for from, to := range map[string]string{"acme": "AC.ME", "/openai": "/-openai", "{run}": "a%2fb"} {
 		if mangled := strings.Replace(r.path, from, to, 1); mangled != r.path {
 			check("malformed "+to, method, strings.ReplaceAll(mangled, "{run}", "x"), ownKey, r.body, 400)
 		}
@@ -390,6 +437,16 @@ func (s *testService) runOf(org string) string {
 			s.t.Fatalf("start a run: %d %s", status, text)
 		}
 		s.runs[org] = started.ID
+		s.follow(org, started.ID)
 	}
 	return s.runs[org]
+}
+
+// follow reads the events of a run to its end.
+func (s *testService) follow(org, id string) {
+	s.t.Helper()
+	status, header, text := s.ask("GET", "/api/v1/pipelines/runs/"+id+"/events", org+"-key", "")
+	if status != 200 || header.Get("Content-Type") != "text/event-stream" || !strings.Contains(text, `"state":"COMPLETED"`) || !strings.HasPrefix(text, "id: ") {
+		s.t.Fatalf("the events of run %s: %d %s", id, status, text)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 
@@ -9,50 +10,94 @@ import (
 	"github.com/cloudact/convergence/cmd/internal/wiring"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/credentials"
 	"github.com/cloudact/convergence/launcher/local"
+	"github.com/cloudact/convergence/launcher/procid"
+	"github.com/cloudact/convergence/launcher/queue"
 	"github.com/cloudact/convergence/launcher/store"
 )
 
 // parts is what a service is made of, joined. Close it once.
 type parts struct {
-	app      *app
-	w        *warehouse
-	store    *store.Store
-	catalog  *configs.Catalog
-	log      *slog.Logger
-	metrics  *api.Metrics
-	launcher *launcher.Launcher
-	stopping atomic.Bool
+	app       *app
+	w         *warehouse
+	store     *store.Store
+	catalog   *configs.Catalog
+	log       *slog.Logger
+	metrics   *api.Metrics
+	pipelines *catalogueOf
+	once      *queue.Admission
+	launcher  *launcher.Launcher
+	queue     *queue.Queue
+	audit     *store.Audit
+	stopping  atomic.Bool
 }
+
+// serviceRetries is how often a run of the service is tried again where its document does
+// not say.
+const serviceRetries = 3
 
 // assemble starts what works in the background. job is the command of a run's process.
 func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, job []string, log *slog.Logger) *parts {
-	return &parts{
-		app: a, w: w, store: s, catalog: catalog, log: log, metrics: api.NewMetrics(),
-		launcher: launcher.New(launcher.Config{
-			Store: s, Register: s, Planner: newPlanner(w.env, catalog),
-			Runner: &local.Runner{Command: job, Env: w.env.JobEnviron()},
-			Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: run.Prism,
-			Now: launcher.Clock, Log: log,
-		}),
+	p := &parts{app: a, w: w, store: s, catalog: catalog, log: log, metrics: api.NewMetrics(), audit: store.NewAudit(s, log)}
+	planner := w.planner(catalog)
+	p.pipelines = &catalogueOf{env: w.env, planner: planner, bigquery: w.BigQuery, now: launcher.Clock, log: log}
+	self := procid.Self()
+	p.once = p.admission(self.String())
+	p.launcher = launcher.New(launcher.Config{
+		Store: s, Register: s, Planner: planner, Stages: stages{w}, Admission: p.once,
+		Runner: &local.Runner{Command: job, Env: w.env.JobEnviron()},
+		Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: run.Prism,
+		Owner: self, Service: true, Retries: serviceRetries, Now: launcher.Clock, Log: log, Ended: p.ended,
+		Enqueue: func(r launcher.Run) { p.queue.Enqueue(r) },
+	})
+	p.queue = p.newQueue(self.String(), p.once)
+	return p
+}
+
+// work goes on with what an earlier process left, then works the queue until ctx ends.
+func (p *parts) work(ctx context.Context) {
+	if err := p.launcher.Recover(ctx); err != nil && ctx.Err() == nil {
+		p.log.Error("go on with the runs of an earlier process; the next heartbeat tries again", "error", err)
+	}
+	p.queue.Loop(ctx)
+}
+
+// ended counts a run that has ended.
+func (p *parts) ended(_ context.Context, r launcher.Run) {
+	p.metrics.RunEnded(r.Org, r.PipelineID, string(r.State), r.End.Sub(r.Start))
+	for _, s := range r.Steps {
+		p.metrics.StepEnded(s.Type, s.Counts.Rows, s.Counts.Retries)
 	}
 }
 
-func (p *parts) close() { p.launcher.Close() }
+func (p *parts) close() {
+	p.queue.Close()
+	p.launcher.Close()
+	p.audit.Close()
+}
 
 // config wires the API to the parts.
 func (p *parts) config() api.Config {
 	env := p.w.env
 	cfg := p.app.httpConfig(env, p.log)
-	cfg.Runs, cfg.Keys, cfg.Ready, cfg.Stopping = p.launcher, store.NewKeys(p.store), p.store.Ping, p.stopping.Load
+	cfg.Keys, cfg.Ready, cfg.Stopping = store.NewKeys(p.store), p.store.Ping, p.stopping.Load
 	if env.Service.Metrics {
 		cfg.Metrics = p.metrics
 	}
-	pipelines := &catalogueOf{env: env, planner: newPlanner(env, p.catalog), bigquery: p.w.BigQuery, now: launcher.Clock, log: p.log}
-	cfg.Catalogue, cfg.Documents = pipelines, pipelines
+	runs := queued{Launcher: p.launcher, queue: p.queue, limit: env.Service.QueueTime}
+	cfg.Runs, cfg.Control, cfg.Feed, cfg.Once = runs, runs, p.launcher, p.once
+	cfg.Queue, cfg.Scheduler, cfg.Schedules = runs, runs, runs
+	cfg.Catalogue, cfg.Documents, cfg.Audit = p.pipelines, p.pipelines, auditOf{p.audit}
 	integrations := integrationsOf{env.Integrations(p.w.Credentials, wiring.Directory{
-		Environment: env, Of: func(string) configs.Providers { return p.catalog.Providers() },
-	}, nil)}
+		Environment: env, Of: func(org string) configs.Providers { return p.pipelines.planner.seenBy(org).Providers() },
+	}, p.ready)}
 	cfg.Integrations, cfg.IntegrationStates = integrations, integrations
 	return cfg
+}
+
+// ready schedules the pipelines that a VALID integration makes possible.
+func (p *parts) ready(ctx context.Context, org string, provider credentials.Provider) error {
+	_, err := p.queue.AddDefaults(ctx, org, provider.Name)
+	return err
 }
