@@ -40,6 +40,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	t.TempDir() // before any runner is made, so that it goes after they have ended
 	b := &bench{t: t, sim: must(dataflowsim.New(dataflowsim.Options{Launcher: "/bin/true", Bucket: bucket}))}
 	t.Cleanup(b.sim.Close)
 	b.faults(dataflowsim.Faults{})
