@@ -105,7 +105,7 @@ type generation struct {
 	Unit       string    `bigquery:"unit"`
 	Generation int       `bigquery:"generation"`
 	Run        string    `bigquery:"run"`
-	At         time.Time `bigquery:"at"`
+	At         time.Time `bigquery:"opened"`
 }
 
 func (r Reader) generations(ctx context.Context, org string, ids []string) (map[string]generation, error) {
