@@ -35,7 +35,11 @@ func (l *Launcher) Cancel(ctx context.Context, org, id string, discard bool) (Ru
 		f.cancel(discard)
 		return run, nil
 	}
-	l.wg.Go(func() { l.endCancelled(org, id) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed { // else the next launcher ends it
+		l.wg.Go(func() { l.endCancelled(org, id) })
+	}
 	return run, nil
 }
 

@@ -230,7 +230,14 @@ func (l *Launcher) Wait(ctx context.Context, org, id string) (Run, error) {
 		if l.isClosed() && l.idle(id) {
 			return run, nil
 		}
-		sleep(ctx, l.cfg.Poll, l.changed(id))
+		if changed := l.changed(id); changed != nil { // it is worked on here: nothing to ask the store for
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		} else {
+			sleep(ctx, l.cfg.Poll, nil)
+		}
 		if ctx.Err() != nil {
 			return Run{}, ctx.Err()
 		}

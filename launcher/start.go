@@ -63,6 +63,10 @@ func (l *Launcher) begin(ctx context.Context, org, id string) (*follower, error)
 	}
 }
 
+// maxEpochs bounds how often one attempt is gone on with: a run may be what kills its
+// launchers.
+const maxEpochs = 20
+
 // next is the attempt that follows what is known of a run. One that was interrupted, or
 // whose launcher died, goes on; one that failed is made again.
 func next(r Run) int {
@@ -119,6 +123,9 @@ func (l *Launcher) claimRun(ctx context.Context, run Run) (_ *follower, again bo
 	}
 	claims = append(claims, held...)
 	f.claims, f.planErr = claims, planErr
+	if own.Epoch > maxEpochs && planErr == nil {
+		f.planErr = &Error{Code: CodeLost, Message: fmt.Sprintf("%d processes that worked on the run are gone; it is not tried again", own.Epoch-1)}
+	}
 	if !l.follow(f) {
 		release()
 		return nil, false, errClosing

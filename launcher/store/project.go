@@ -52,6 +52,17 @@ type stepRow struct {
 	Metadata   string                 `bigquery:"metadata"`
 }
 
+// runMetadata is what a run says beside the columns of its row.
+type runMetadata struct {
+	Attempt    int       `json:"attempt"`
+	Epoch      int       `json:"epoch"`
+	Code       string    `json:"code"`
+	WaitingFor string    `json:"waiting_for,omitempty"`
+	LandedBy   string    `json:"landed_by,omitempty"`
+	RetryOf    string    `json:"retry_of,omitempty"`
+	RetryAt    time.Time `json:"retry_at,omitzero"`
+}
+
 // Project replaces the rows of the given runs in org_meta_pipeline_runs and of their
 // steps in org_meta_step_logs in one transaction: two projectors conflict, so they
 // cannot double a row.
@@ -111,7 +122,9 @@ func projectRun(r launcher.Run) (runRow, error) {
 	if err != nil {
 		return runRow{}, fmt.Errorf("encode parameters of run %s: %w", r.ID, err)
 	}
-	metadata, err := json.Marshal(map[string]any{"attempt": r.Attempt, "epoch": r.Epoch, "code": r.Code})
+	metadata, err := json.Marshal(runMetadata{
+		Attempt: r.Attempt, Epoch: r.Epoch, Code: r.Code, WaitingFor: r.WaitingFor, LandedBy: r.LandedBy, RetryOf: r.RetryOf, RetryAt: r.RetryAt,
+	})
 	if err != nil {
 		return runRow{}, fmt.Errorf("encode metadata of run %s: %w", r.ID, err)
 	}
