@@ -83,6 +83,8 @@ func NewAdmission(cfg AdmissionConfig) *Admission {
 var (
 	ErrOrgFull = errors.New("the organisation runs as many pipelines at once as its plan allows")
 	ErrFull    = errors.New("the service runs as many pipelines at once as it may")
+	errEnded   = errors.New("the run has ended")
+	errTaken   = errors.New("another process is about to start the run")
 )
 
 // queuedTriggers are those whose runs wait for a slot. Whoever else asks is refused when
@@ -120,7 +122,7 @@ func (a *Admission) Admit(ctx context.Context, run launcher.Run, plan *launcher.
 // reserve is the entry that admits a run to what is left of an organisation's limits.
 func (a *Admission) reserve(t Tally, account launcher.Principal, run string, as kind) (entry, error) {
 	h, held := t.Holds[run]
-	if held && h.Day.IsValid() && (h.Slot || as == admitted) {
+	if held && h.Day.IsValid() && (h.Slot || as == admitted) || slices.Contains(t.Ended, run) {
 		return entry{}, nil
 	}
 	if !h.Day.IsValid() {
@@ -211,12 +213,11 @@ func (a *Admission) readable(err error) error {
 	return &launcher.Error{Code: launcher.CodeUnavailable, Message: "whether the run may start could not be decided; try again", RetryAfter: 10 * time.Second, Err: err}
 }
 
-// Slot is what Occupy took for a run.
+// Slot is what Occupy took for a run: the entries that took it, 0 if there is none.
 type Slot struct {
 	Org, Run string
 
-	seq, allSeq int  // entries that took it, 0 if there is none
-	fresh       bool // nobody had it before
+	seq, allSeq int
 	reserved    bool // the run counts for its day since then only
 }
 
@@ -233,10 +234,15 @@ func (a *Admission) Occupy(ctx context.Context, org, runID string) (Slot, error)
 	if err != nil {
 		return slot, err
 	}
+	if slot.allSeq, err = a.occupyAll(ctx, runID); err != nil {
+		return slot, err
+	}
 	t, err := l.add(ctx, func(t Tally) (entry, error) {
 		h := t.Holds[runID]
 		slot.reserved = !h.Day.IsValid()
 		switch {
+		case slices.Contains(t.Ended, runID):
+			return entry{}, errEnded
 		case h.Slot && h.Owner == a.cfg.Owner:
 			return entry{}, nil
 		case slot.reserved:
@@ -247,14 +253,37 @@ func (a *Admission) Occupy(ctx context.Context, org, runID string) (Slot, error)
 		return entry{kind: started, run: runID}, nil
 	})
 	if err != nil {
-		return slot, err
+		mine := alone(slot.allSeq)
+		if errors.Is(err, ErrOrgFull) || errors.Is(err, errEnded) {
+			// The run has no slot of its organisation. Whoever took the shared one before this
+			// process and is about to take the other looks at the shared one once more then: it
+			// finds it gone, and begins anew.
+			mine = func(h Hold) bool { return h.Seq == slot.allSeq }
+		}
+		return slot, errors.Join(err, a.leaveAll(ctx, slot, mine))
 	}
-	slot.seq, slot.fresh = t.Holds[runID].Seq, !t.Holds[runID].Shared
-	slot.allSeq, err = a.occupyAll(ctx, runID)
+	slot.seq = t.Holds[runID].Seq
+	return slot, a.stillShared(ctx, slot)
+}
+
+// stillShared gives the organisation's slot back if the shared one was taken over by
+// another process before this one had both.
+func (a *Admission) stillShared(ctx context.Context, slot Slot) error {
+	if slot.allSeq == 0 {
+		return nil
+	}
+	l, err := a.ledger(ctx, everyone)
 	if err != nil {
-		err = errors.Join(err, a.Vacate(ctx, slot))
+		return err
 	}
-	return slot, err
+	t, err := l.newest(ctx)
+	if err == nil && t.Holds[slot.Run].Seq == slot.allSeq {
+		return nil
+	}
+	if err == nil {
+		err = errTaken
+	}
+	return errors.Join(err, a.Vacate(ctx, slot))
 }
 
 // occupyAll takes one of the slots that all organisations share.
@@ -278,52 +307,78 @@ func (a *Admission) occupyAll(ctx context.Context, runID string) (int, error) {
 	return t.Holds[runID].Seq, err
 }
 
-// Vacate gives a slot back of a run that goes on waiting. A slot that another process has
-// taken over meanwhile stays: the run may be running there. So does one that was taken
-// over from another process, which may be about to start the run.
-func (a *Admission) Vacate(ctx context.Context, slot Slot) error {
-	if !slot.fresh {
-		return nil
+// room answers who has the slots that all organisations share, and whether there are more.
+func (a *Admission) room(ctx context.Context) (holds Holds, more bool, err error) {
+	if a.cfg.Limit <= 0 {
+		return nil, true, nil
 	}
+	l, err := a.ledger(ctx, everyone)
+	if err != nil {
+		return nil, false, err
+	}
+	t, err := l.newest(ctx)
+	return t.Holds, t.Slots < a.cfg.Limit, err
+}
+
+// Vacate gives a slot back of a run that goes on waiting. A slot that was taken over since
+// it was free stays: two processes may be about to start the run, and only its end tells
+// that neither will.
+func (a *Admission) Vacate(ctx context.Context, slot Slot) error {
 	what := waiting
 	if slot.reserved {
 		what = returned
 	}
-	err := a.leave(ctx, slot.Org, slot.Run, what, func(h Hold) bool { return h.Slot && h.Seq == slot.seq })
-	if err != nil || a.cfg.Limit <= 0 || slot.allSeq == 0 {
+	done, err := a.leave(ctx, slot.Org, slot.Run, what, alone(slot.seq))
+	if err != nil || !done {
 		return err
 	}
-	return a.leave(ctx, everyone, slot.Run, returned, func(h Hold) bool { return h.Seq == slot.allSeq })
+	return a.leaveAll(ctx, slot, alone(slot.allSeq))
+}
+
+func (a *Admission) leaveAll(ctx context.Context, slot Slot, as func(Hold) bool) error {
+	if slot.allSeq == 0 {
+		return nil
+	}
+	_, err := a.leave(ctx, everyone, slot.Run, returned, as)
+	return err
+}
+
+// alone reports whether a slot is that which an entry took, and nobody else's.
+func alone(seq int) func(Hold) bool {
+	return func(h Hold) bool { return h.Slot && h.Seq == seq && !h.Shared }
 }
 
 // Release gives back what a run held: its slot when it has ended, and what it counted for
 // as well if it never started. Asking twice is asking once.
 func (a *Admission) Release(ctx context.Context, run launcher.Run) error {
-	if err := a.leave(ctx, run.Org, run.ID, outcome(run), anyHold); err != nil || a.cfg.Limit <= 0 {
+	if _, err := a.leave(ctx, run.Org, run.ID, outcome(run), anyHold); err != nil || a.cfg.Limit <= 0 {
 		return err
 	}
-	return a.leave(ctx, everyone, run.ID, returned, anyHold)
+	_, err := a.leave(ctx, everyone, run.ID, returned, anyHold)
+	return err
 }
 
 func anyHold(Hold) bool { return true }
 
-// leave enters what happened to a run if what it holds is as it should be.
-func (a *Admission) leave(ctx context.Context, scope, runID string, what kind, as func(Hold) bool) error {
+// leave enters what happened to a run if what it holds is as it should be, and reports
+// whether it was.
+func (a *Admission) leave(ctx context.Context, scope, runID string, what kind, as func(Hold) bool) (bool, error) {
 	l, err := a.ledger(ctx, scope)
 	if err != nil {
-		return err
+		return false, err
 	}
+	done := false
 	_, err = l.add(ctx, func(t Tally) (entry, error) {
 		h, held := t.Holds[runID]
-		switch {
-		case !held || !as(h):
+		if done = held && as(h); !done {
 			return entry{}, nil
-		case !h.Started && what != waiting: // it ended under an admission before this one
+		}
+		if !h.Started && what != waiting { // it ended under an admission before this one
 			return entry{kind: returned, run: runID}, nil
 		}
 		return entry{kind: what, run: runID}, nil
 	})
-	return err
+	return done, err
 }
 
 // Usage returns what an organisation has used. It reads what others have entered.

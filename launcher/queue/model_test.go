@@ -217,7 +217,7 @@ func TestSabotageIsNoticed(t *testing.T) {
 	}{
 		{"insert-only MERGE", mergeClaims, []string{"at once", "its log says", "stated", "lost"}},
 		{"no epoch check", noEpochs, []string{"under claim epoch", "stated"}},
-		{"one owner", oneOwner, []string{"at once", "its log says", "stated", "under claim epoch", "lost"}},
+		{"one owner", oneOwner, []string{"at once", "its log says", "stated", "under claim epoch", "lost", "could not be made"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range uint64(2000) {

@@ -51,6 +51,8 @@ const (
 	adoptAfter = 30 * time.Second
 	firstDelay = 5 * time.Second // after a start that failed; doubled each time
 	mostDelay  = 5 * time.Minute
+	// blockedDelay is how often a run is tried that waits for another one that goes on.
+	blockedDelay = time.Minute
 )
 
 // Queue starts the runs that wait, as many at once as limits allow. Any number of queues
@@ -77,6 +79,7 @@ type delay struct {
 	until    time.Time
 	failures int
 	changed  <-chan struct{} // closed when it is worth a try before; may be nil
+	blocked  bool            // by another run
 }
 
 type idleHolder struct {
@@ -190,15 +193,22 @@ func (q *Queue) serve(s *share) {
 // slot: they have one, or are only to be cancelled.
 func (q *Queue) shares(ctx context.Context, runs []launcher.Run, now time.Time) (shares []*share, holding []launcher.Run, err error) {
 	waiting := map[string][]launcher.Run{}
-	q.forget(runs)
+	alive := q.forget(runs)
 	for _, run := range runs {
 		switch {
-		case !q.eligible(run, now):
+		case !q.eligible(run, alive, now):
 		case run.Cancelling:
 			holding = append(holding, run)
 		default:
 			waiting[run.Org] = append(waiting[run.Org], run)
 		}
+	}
+	if len(waiting) == 0 {
+		return nil, holding, nil
+	}
+	all, more, err := q.cfg.Admission.room(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, org := range slices.Sorted(maps.Keys(waiting)) {
 		usage, err := q.cfg.Admission.Usage(ctx, org)
@@ -208,11 +218,21 @@ func (q *Queue) shares(ctx context.Context, runs []launcher.Run, now time.Time) 
 		s := &share{org: org, used: usage.Slots, limit: int(min(usage.Account.ConcurrentLimit, 1<<30)), served: q.lastServed(org)}
 		order(waiting[org], now)
 		for _, run := range waiting[org] {
-			switch hold := usage.Holds[run.ID]; {
-			case !hold.Slot:
+			hold, shared := usage.Holds[run.ID], all[run.ID]
+			switch {
+			case !more && !shared.Slot:
+			case hold.Slot:
+				if q.mayTakeOver(run, hold) {
+					holding = append(holding, run)
+				}
+			case shared.Slot && s.used >= s.limit:
+				// A process died between the two slots that a run needs: it is tried once more,
+				// which gives the shared one back.
+				if q.mayTakeOver(run, shared) {
+					holding = append(holding, run)
+				}
+			default:
 				s.waiting = append(s.waiting, run)
-			case q.mayTakeOver(run, hold):
-				holding = append(holding, run)
 			}
 		}
 		shares = append(shares, s)
@@ -226,17 +246,26 @@ func (q *Queue) lastServed(org string) time.Time {
 	return q.served[org]
 }
 
-// eligible reports whether this process may try to start a run now.
-func (q *Queue) eligible(run launcher.Run, now time.Time) bool {
+// eligible reports whether this process may try to start a run now. A run that waits for
+// another is tried when that one has ended, and now and then: each try takes a slot.
+func (q *Queue) eligible(run launcher.Run, alive map[string]bool, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	blocked := run.WaitingFor != "" && alive[run.WaitingFor]
 	d, delayed := q.delays[run.ID]
+	if blocked && !delayed {
+		d, delayed = delay{until: now.Add(blockedDelay), blocked: true}, true
+		q.delays[run.ID] = d
+	}
 	if delayed && d.changed != nil {
 		select {
 		case <-d.changed:
 			delayed = false
 		default:
 		}
+	}
+	if d.blocked && !blocked {
+		delayed = false
 	}
 	switch {
 	case run.State.Terminal() || q.working[run.ID] || run.Trigger == launcher.TriggerCLI:
@@ -265,8 +294,9 @@ func (q *Queue) mayTakeOver(run launcher.Run, hold Hold) bool {
 	return time.Since(seen.since) >= adoptAfter
 }
 
-// forget drops what is known of runs that are not active any more.
-func (q *Queue) forget(active []launcher.Run) {
+// forget drops what is known of runs that are not active any more, and returns those that
+// are.
+func (q *Queue) forget(active []launcher.Run) map[string]bool {
 	alive := make(map[string]bool, len(active))
 	for _, run := range active {
 		alive[run.ID] = !run.State.Terminal()
@@ -275,6 +305,7 @@ func (q *Queue) forget(active []launcher.Run) {
 	defer q.mu.Unlock()
 	maps.DeleteFunc(q.delays, func(id string, d delay) bool { return !alive[id] && time.Now().After(d.until) })
 	maps.DeleteFunc(q.idle, func(id string, _ idleHolder) bool { return !alive[id] })
+	return alive
 }
 
 // begin gives a run a slot and a worker.
@@ -302,6 +333,8 @@ func (q *Queue) notNow(ctx context.Context, run launcher.Run, err error) {
 	var refused *launcher.Error
 	switch {
 	case errors.Is(err, ErrFull), errors.Is(err, ErrOrgFull):
+	case errors.Is(err, errEnded), errors.Is(err, errTaken): // what was read of the run is old
+		q.delay(run.ID, q.cfg.Poll, nil, false)
 	case errors.As(err, &refused) && (refused.Code == launcher.CodeForbidden || refused.Code == launcher.CodeSubscriptionInactive):
 		q.cfg.Log.Info("cancel a run whose organisation may not have runs", "run", run.ID, "org", run.Org, "reason", refused.Message)
 		if _, err := q.cfg.Launcher.Cancel(ctx, run.Org, run.ID, false); err != nil {
@@ -325,7 +358,7 @@ func (q *Queue) delay(id string, d time.Duration, changed <-chan struct{}, fault
 	} else {
 		entry.failures = 0
 	}
-	entry.until, entry.changed = q.cfg.Now().Add(d), changed
+	entry.until, entry.changed, entry.blocked = q.cfg.Now().Add(d), changed, d == blockedDelay && !fault
 	q.delays[id] = entry
 }
 
@@ -343,7 +376,7 @@ func (q *Queue) work(run launcher.Run, slot Slot) {
 		q.delay(run.ID, q.cfg.Poll, nil, false)
 	case errors.As(err, &waits):
 		q.vacate(slot)
-		q.delay(run.ID, q.cfg.Poll, waits.Changed, false)
+		q.delay(run.ID, blockedDelay, waits.Changed, false)
 	case errors.As(err, &later):
 		q.vacate(slot)
 		q.delay(run.ID, later.At.Sub(q.cfg.Now()), nil, false)

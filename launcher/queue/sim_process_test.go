@@ -178,6 +178,7 @@ func (p *process) Start(ctx context.Context, org, id string) error {
 		release(own)
 		return p.refusal(ctx, run, err)
 	}
+	run.Epoch = own.Epoch
 	err = p.attempt(ctx, run, slice)
 	release(slice, own)
 	return err
@@ -212,34 +213,39 @@ func (p *process) refusal(ctx context.Context, run launcher.Run, err error) erro
 
 // attempt runs a job to its end.
 func (p *process) attempt(ctx context.Context, run launcher.Run, slice claim.Claim) error {
-	err := records{p}.write(ctx, run.ID, func(run *launcher.Run) {
-		run.State, run.WaitingFor = launcher.Running, ""
-		if run.Began.IsZero() {
-			run.Began = time.Now()
+	job := run
+	err := records{p}.write(ctx, run.ID, func(at *launcher.Run) {
+		if at.Attempt > run.Attempt || at.Attempt == run.Attempt && at.Epoch > run.Epoch {
+			return // taken over
 		}
-		p.w.jobs[run.ID]++
+		at.State, at.Epoch, at.WaitingFor = launcher.Running, run.Epoch, ""
+		if at.Began.IsZero() {
+			at.Began = time.Now()
+		}
+		p.w.jobs[&job] = true
 	})
 	if err != nil { // it may have been recorded: then the run is taken up again
-		p.w.ended(run.ID, err)
+		p.w.ended(&job)
 		return err
 	}
 	fails := p.w.chance(150) && run.Attempt < 3
 	time.Sleep(p.w.between(2*time.Second, 90*time.Second))
-	if err := p.awake(ctx); err == nil && !fails {
+	err = p.awake(ctx)
+	if err == nil && !fails {
 		err = p.publish(ctx, run.ID, slice)
 	}
-	p.w.ended(run.ID, nil)
-	if err := p.awake(ctx); err != nil {
+	p.w.ended(&job)
+	if err != nil {
 		return err
 	}
 	return p.finish(ctx, run, fails)
 }
 
 // ended takes note of the end of a job.
-func (w *world) ended(id string, _ error) {
+func (w *world) ended(job *launcher.Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.jobs[id] = max(w.jobs[id]-1, 0)
+	delete(w.jobs, job)
 }
 
 func (p *process) finish(ctx context.Context, run launcher.Run, fails bool) error {
@@ -249,19 +255,21 @@ func (p *process) finish(ctx context.Context, run launcher.Run, fails bool) erro
 	if fails || !stated {
 		p.w.count(func(s *stats) { s.retries++ })
 		err := records{p}.write(ctx, run.ID, func(at *launcher.Run) {
-			if at.Attempt == run.Attempt {
-				at.State, at.Attempt = launcher.Pending, run.Attempt+1
+			if at.Attempt == run.Attempt && at.Epoch == run.Epoch {
+				at.State, at.Attempt, at.Epoch = launcher.Pending, run.Attempt+1, 0
 			}
 		})
 		return errors.Join(&launcher.Later{Run: run.ID, At: time.Now()}, err)
 	}
 	var ended launcher.Run
 	err := records{p}.write(ctx, run.ID, func(at *launcher.Run) {
-		at.State, at.End = launcher.Completed, time.Now()
+		if at.Attempt == run.Attempt && at.Epoch == run.Epoch {
+			at.State, at.End = launcher.Completed, time.Now()
+		}
 		ended = *at
 	})
-	if err != nil || ended.ID == "" {
-		return err
+	if err != nil || !ended.State.Terminal() {
+		return errors.Join(&launcher.Elsewhere{Run: run.ID}, err)
 	}
 	return p.admission.Release(ctx, ended)
 }
@@ -280,7 +288,7 @@ func (p *process) publish(ctx context.Context, id string, slice claim.Claim) err
 		epoch, _ := strconv.Atoi(epochText)
 		if epoch > slice.Epoch && p.w.flaw != noEpochs {
 			p.w.count(func(s *stats) { s.superseded++ })
-			return errors.New("superseded")
+			return &launcher.Elsewhere{Run: id, Owner: got.Owner}
 		}
 		var done bool
 		err = p.w.call(ctx, p, func() { done = p.w.publish(name, unit, g, by, id, epoch) })

@@ -38,7 +38,7 @@ type world struct {
 	runs   map[string]launcher.Run
 	slices map[string]string // of runs
 	log    []claim.Entry
-	jobs   map[string]int // that live, by run
+	jobs   map[*launcher.Run]bool // attempts whose job lives
 
 	limits map[string]int
 	limit  int // of all organisations
@@ -60,7 +60,7 @@ type stats struct {
 func newWorld(seed uint64, f flaw) *world {
 	return &world{
 		rng: rand.New(rand.NewPCG(seed, 7)), flaw: f, names: map[string]launcher.Claim{}, runs: map[string]launcher.Run{}, slices: map[string]string{},
-		jobs: map[string]int{}, limits: map[string]int{}, published: map[string]string{}, fenced: map[string]bool{}, epochs: map[string]int{}, stated: map[string]string{},
+		jobs: map[*launcher.Run]bool{}, limits: map[string]int{}, published: map[string]string{}, fenced: map[string]bool{}, epochs: map[string]int{}, stated: map[string]string{},
 	}
 }
 
@@ -297,10 +297,12 @@ func (r records) write(ctx context.Context, id string, change func(run *launcher
 
 // audit checks what must hold at every instant.
 func (w *world) audit() {
-	running, all := map[string]int{}, 0
-	for id, n := range w.jobs {
-		if run := w.runs[id]; n > 0 && !run.State.Terminal() {
-			running[run.Org]++
+	running, all, seen := map[string]int{}, 0, map[string]bool{}
+	for job := range w.jobs {
+		// A job whose run was taken over or has ended is nobody's: its rows are fenced.
+		if run := w.runs[job.ID]; run.State == launcher.Running && run.Attempt == job.Attempt && run.Epoch == job.Epoch && !seen[job.ID] {
+			seen[job.ID] = true
+			running[job.Org]++
 			all++
 		}
 	}

@@ -82,7 +82,7 @@ func (a *Admission) sweep(ctx context.Context, scope, org string) (int, error) {
 		case !recorded && !a.orphaned(scope, id):
 			continue
 		}
-		if err := a.leave(ctx, scope, id, what, anyHold); err != nil {
+		if _, err := a.leave(ctx, scope, id, what, anyHold); err != nil {
 			return given, err
 		}
 		a.seen(scope, id)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,7 +80,10 @@ type Tally struct {
 	Slots     int        `json:"slots"`     // that are taken now
 	Peak      int        `json:"peak"`      // most slots taken at once today
 	Holds     Holds      `json:"holds"`
+	Ended     []string   `json:"ended,omitempty"` // the newest runs that have ended: a late entry does not count them again
 }
+
+const rememberEnded = 1000
 
 // Holds are the runs that were admitted and have not ended, by id.
 type Holds map[string]Hold
@@ -96,7 +100,7 @@ type Hold struct {
 
 // clone returns a copy that shares nothing with the tally.
 func (t Tally) clone() Tally {
-	t.Holds = maps.Clone(t.Holds)
+	t.Holds, t.Ended = maps.Clone(t.Holds), slices.Clone(t.Ended)
 	return t
 }
 
@@ -126,6 +130,9 @@ func (t *Tally) apply(e entry) {
 	t.Seq++
 	t.roll(e.day)
 	h, held := t.Holds[e.run]
+	if !held && slices.Contains(t.Ended, e.run) {
+		return
+	}
 	switch e.kind {
 	case admitted, begun:
 		if !held || !h.Day.IsValid() {
@@ -173,6 +180,10 @@ func (t *Tally) give(h *Hold) {
 func (t *Tally) end(e entry, h Hold) {
 	t.give(&h)
 	delete(t.Holds, e.run)
+	if e.kind != returned {
+		t.Ended = append(t.Ended, e.run)
+		t.Ended = t.Ended[max(len(t.Ended)-rememberEnded, 0):]
+	}
 	switch e.kind {
 	case succeeded:
 		t.Succeeded++
