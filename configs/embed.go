@@ -5,7 +5,7 @@ import (
 	"io/fs"
 )
 
-//go:embed anthropic example gcp openai organizations pricing system
+//go:embed anthropic example gcp notify_systems openai organizations pricing system
 var shipped embed.FS
 
 // Shipped returns the documents, schemas, providers and tables that belong to the

@@ -1,6 +1,8 @@
-// Package templates holds the pipelines that a new document starts from. {{NAME}} is the
-// name of the pipeline and {{TABLE}} the same as a name of a table; everything else is
-// the language's own.
+// Package templates holds texts: the pipelines that a new document starts from, and what
+// notifications of runs look like.
+//
+// In a pipeline, {{NAME}} is its name and {{TABLE}} the same as a name of a table;
+// everything else is the language's own.
 //
 // The package knows nothing but its files.
 package templates
@@ -15,6 +17,19 @@ import (
 
 //go:embed *.yml
 var files embed.FS
+
+//go:embed notifications
+var notifications embed.FS
+
+// Notifications returns run.txt (text/template) and run.html (html/template), which
+// package notify fills in.
+func Notifications() fs.FS {
+	sub, err := fs.Sub(notifications, "notifications")
+	if err != nil { // the folder is part of the program
+		panic("templates: " + err.Error())
+	}
+	return sub
+}
 
 // Names returns the templates, sorted.
 func Names() []string {
