@@ -154,21 +154,23 @@ func (s *stepBuilder) schema(said *configs.Destination) {
 		ref = output.SchemaRef
 	}
 	if ref != "" {
-		table, ok := s.findSchema(ref)
-		if !ok {
-			n := configs.Member(s.at("destination"), key)
-			if n == nil {
-				n = s.node
-			}
-			s.suggest(n, s.path+".destination."+key, ref, "is no declared schema", s.deps.Catalog.Tables())
+		if table, ok := s.findSchema(ref); ok {
+			s.out.Schema = table
 			return
 		}
-		s.out.Schema = table
-		return
+		n := configs.Member(s.at("destination"), key)
+		if n == nil {
+			n = s.node
+		}
+		before := len(s.problems)
+		s.suggest(n, s.path+".destination."+key, ref, "is no declared schema: the columns are those that the step makes", s.deps.Catalog.Tables())
+		if len(s.problems) > before {
+			s.problems[before].Severity = configs.SeverityWarning
+		}
 	}
 	flat := configs.Member(configs.Member(configs.Member(s.node, "config"), "transform"), "flatten")
 	s.out.inferred = s.processor.Kind() == configs.KindQuery || flat != nil && flat.Value == "true"
-	if s.out.inferred && !s.processor.Planned() && said.Table != "" {
+	if s.out.inferred && !s.processor.Planned() && said.Table != "" && ref == "" {
 		s.remark(configs.SeverityWarning, s.at("destination"), s.path+".destination.schema_ref", "is missing: the columns of the table are whatever the first run makes of them")
 	}
 	if output.Envelope {

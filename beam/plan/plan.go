@@ -31,6 +31,7 @@ type Request struct {
 	AdminEmail     string            // "" when unknown
 	ProjectID      string            // of the integration, for {project_id}; "" when unknown
 	DefaultRetries int               // of steps that do not say
+	RawStep        string            // a step that is planned as if its records stayed as they were sent; "" = none
 }
 
 // Plan is what a run will do: plain data, the same for the same request.
@@ -82,6 +83,10 @@ type Step struct {
 
 	inferred bool // columns are known during the run only
 }
+
+// Inferred reports whether the columns of the rows are known during a run only, because
+// records are flattened without a schema.
+func (s *Step) Inferred() bool { return s.inferred && s.Kind != configs.KindQuery }
 
 // Unit is one slice of a step: the thing that is stated whole. End is exclusive.
 type Unit struct {

@@ -59,10 +59,24 @@ func (s *stepBuilder) build() *Step {
 	}
 	s.planned()
 	s.unusedKeys()
+	s.raw()
 	s.destination()
 	s.units()
 	s.credential()
 	return s.out
+}
+
+// raw keeps the records of the step that is looked at as they were sent.
+func (s *stepBuilder) raw() {
+	if s.request.RawStep == "" || s.request.RawStep != s.step.StepID {
+		return
+	}
+	configs.Drop(configs.Member(configs.Member(s.node, "config"), "transform"), "flatten")
+	if s.step.Destination != nil {
+		d := *s.step.Destination
+		d.SchemaRef, d.SchemaFile, d.SchemaTemplate = "", "", ""
+		s.step.Destination = &d
+	}
 }
 
 // planned refuses a run that needs a processor which is not built, by name.

@@ -112,7 +112,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "log what is done to standard error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		a.serveCommand(), a.runCommand(), a.validateCommand(), a.graphCommand(), a.sqlCommand(), a.reportCommand(),
+		a.serveCommand(), a.runCommand(), a.validateCommand(), a.graphCommand(), a.previewCommand(), a.sqlCommand(), a.reportCommand(),
 		a.credentialsCommand(), a.processorsCommand(), a.languageCommand(), a.initCommand(), a.localCommand(), a.jobCommand(), a.versionCommand(),
 		a.backfillCommand(), a.runsCommand(), a.stateCommand(), a.dlqCommand(),
 	)
