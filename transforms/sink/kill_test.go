@@ -98,6 +98,7 @@ type world struct {
 	requests int            // of both
 	asked    map[string]int // page -> how often
 	killAt   int            // 0: never
+	late     int            // every so-manieth record is of another day; 0: none
 	after    bool
 	job      *exec.Cmd
 	proxy    *httputil.ReverseProxy
@@ -115,7 +116,7 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.asked[day+"/"+page]++
 		w.mu.Unlock()
-		providePage(out, day, page)
+		providePage(out, day, page, w.late)
 	} else {
 		w.proxy.ServeHTTP(out, r)
 	}
@@ -127,12 +128,15 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 }
 
 // providePage answers the records of one page, slowly.
-func providePage(out http.ResponseWriter, day, cursor string) {
+func providePage(out http.ResponseWriter, day, cursor string, late int) {
 	time.Sleep(5 * time.Millisecond)
 	n, _ := strconv.Atoi(cursor)
 	var records []string
 	for i := range rowsPerPage {
-		id := n*rowsPerPage + i
+		id, day := n*rowsPerPage+i, day
+		if late > 0 && id%late == 0 {
+			day = "2024-01-01"
+		}
 		records = append(records, fmt.Sprintf(`{"usage_date":%q,"model":"m%05d","cost":"%d.5","raw":{"n":%d}}`, day, id, id, id))
 	}
 	next := "null"
@@ -220,6 +224,7 @@ func TestAKilledJobLosesAndDoublesNothing(t *testing.T) {
 type killPoint struct {
 	at    int
 	after bool
+	late  int // of the records that every so-manieth is
 }
 
 // killOnce kills a job, runs it again and returns how many pages the second adopted.
@@ -230,7 +235,7 @@ func killOnce(t *testing.T, o sink.Options, at killPoint) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{after: at.after, proxy: httputil.NewSingleHostReverseProxy(upstream)}
+	w := &world{after: at.after, late: at.late, proxy: httputil.NewSingleHostReverseProxy(upstream)}
 	w.proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {} // the killed job's connections break
 	server := httptest.NewServer(w)
 	defer server.Close()
@@ -246,8 +251,38 @@ func killOnce(t *testing.T, o sink.Options, at killPoint) int64 {
 	if asked := w.pagesAsked(t); int64(asked) != r.Counts.Pages || int(r.Counts.Pages+r.Counts.Adopted) != pages {
 		t.Errorf("killed at %+v: %d pages were requested, %d fetched and %d adopted of %d", at, asked, r.Counts.Pages, r.Counts.Adopted, pages)
 	}
+	if at.late > 0 {
+		b.wantLate(r, pages*rowsPerPage, at.late)
+		return r.Counts.Adopted
+	}
 	rows := strconv.Itoa(pages * rowsPerPage)
 	wantLines(t, b.lines("SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, model)), CAST(SUM(cost) AS STRING) FROM `"+dataset+".usage`"),
 		rows+" "+rows+" "+strconv.Itoa(len(o.Units)*(pagesPerDay*rowsPerPage*(pagesPerDay*rowsPerPage-1)/2+pagesPerDay*rowsPerPage/2)))
 	return r.Counts.Adopted
+}
+
+// wantLate checks that each record is in exactly one place.
+func (b *bench) wantLate(r *sink.StepResult, rows, late int) {
+	b.t.Helper()
+	rejected := (rows + late - 1) / late
+	if r.Counts.Rows != int64(rows) || r.Counts.Rejected != int64(rejected) || r.Published != int64(rows-rejected) {
+		b.t.Errorf("of %d rows %d came, %d were rejected and %d published", rows, r.Counts.Rows, r.Counts.Rejected, r.Published)
+	}
+	good, bad := strconv.Itoa(rows-rejected), strconv.Itoa(rejected)
+	wantLines(b.t, b.lines("SELECT COUNT(*), COUNT(DISTINCT model) FROM `"+dataset+".usage`"), good+" "+good)
+	wantLines(b.t, b.lines("SELECT COUNT(*), COUNT(DISTINCT raw_data) FROM `"+dataset+".pipeline_dlq`"), bad+" "+bad)
+}
+
+func TestAKilledJobBuriesEachRejectOnce(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for kill := range killsPerMode {
+		o := options(sink.ModeReplacePartition, dayUnit(1, 1))
+		o.MaxRejected, o.Deadline = 0.5, time.Now().Add(5*time.Minute)
+		killOnce(t, o, killPoint{at: 1 + random.IntN(60), after: random.IntN(2) == 0, late: 100})
+		if t.Failed() {
+			t.Fatalf("failed at kill %d", kill)
+		}
+	}
 }

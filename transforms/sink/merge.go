@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -72,6 +73,33 @@ func (p publication) keyData() sqlData {
 // updates first. Transactions that change one row exclude each other, which two MERGEs
 // that find no match do not: both would insert the same new key.
 func guardName(table string) string { return "_guard_" + table }
+
+// makeGuard makes the guard with its row, in one statement, if it is missing.
+func makeGuard(ctx context.Context, c *bigquery.Client, t Table) error {
+	name := guardName(t.Name)
+	text, err := render(sqlGuard, sqlData{Guard: t.path(name)})
+	if err != nil {
+		return err
+	}
+	pauses := newPauses(ctx)
+	for {
+		_, err := c.DatasetInProject(t.Project, t.Dataset).Table(name).Metadata(ctx)
+		if hasStatus(err, http.StatusNotFound) {
+			q := c.Query(text)
+			q.Location = t.Location
+			_, err = q.Read(ctx)
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !isUncertain(err) {
+			return fmt.Errorf("make guard table %s: %w", name, err)
+		}
+		if err := pauses.wait(ctx, fmt.Errorf("make guard table %s: %w", name, err)); err != nil {
+			return err
+		}
+	}
+}
 
 // planMerge compares the staged rows, one per key, with the destination's. Bounds on the
 // table partition keep the statement from reading the whole table; they are safe only

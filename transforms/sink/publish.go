@@ -277,6 +277,11 @@ func (p *publisher) publishUnit(ctx context.Context, u row.Unit, chosen, refs []
 	}
 	m, _ := p.options.mode()
 	unit := publication{options: p.options, mode: m, unit: u, chosen: chosen, to: *p.to}
+	if m.ordered {
+		if err := makeGuard(ctx, p.client, p.options.Table); err != nil {
+			return err
+		}
+	}
 	if m.match != nil {
 		if unit.keys, err = p.keyFacts(ctx, unit); err != nil {
 			return err

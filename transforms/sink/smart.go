@@ -16,7 +16,7 @@ import (
 
 func init() {
 	register.DoFn3x1[context.Context, row.Page, func(ChunkRef), error](&smartFn{})
-	register.DoFn4x1[context.Context, row.Page, func(*StepResult) bool, func(ChunkRef), error](&gatedSmartFn{})
+	register.Function3x0(hold)
 }
 
 // How rows reach the table.
@@ -37,12 +37,11 @@ const (
 func writeSmart(s beam.Scope, in Input, o Options) beam.PCollection {
 	stage := s.Scope("Stage")
 	gate := gateOf(s, in.Gates)
-	var chunks beam.PCollection
-	if len(in.Gates) == 0 {
-		chunks = beam.ParDo(stage, &smartFn{Options: o}, in.Pages)
-	} else { // what is written stays, so rows wait here
-		chunks = beam.ParDo(stage, &gatedSmartFn{smartFn{Options: o}}, in.Pages, beam.SideInput{Input: gate})
+	pages := in.Pages
+	if len(in.Gates) > 0 { // what is written stays, so rows wait here
+		pages = beam.ParDo(stage, hold, pages, beam.SideInput{Input: gate})
 	}
+	chunks := beam.ParDo(stage, &smartFn{Options: o}, pages)
 	if in.Adopted.IsValid() {
 		chunks = beam.Flatten(stage, chunks, in.Adopted)
 	}
@@ -104,15 +103,12 @@ func (f *smartFn) Setup(ctx context.Context) (err error) {
 	return nil
 }
 
-// gatedSmartFn holds its rows back until the steps before have completed.
-type gatedSmartFn struct{ smartFn }
-
-// ProcessElement drops the page if a step before did not complete.
-func (f *gatedSmartFn) ProcessElement(ctx context.Context, p row.Page, gates func(*StepResult) bool, emit func(ChunkRef)) error {
-	if len(blockers(gates)) > 0 {
-		return nil
+// hold keeps pages back until the steps before have ended, and drops them if one of
+// those did not complete.
+func hold(p row.Page, gates func(*StepResult) bool, emit func(row.Page)) {
+	if len(blockers(gates)) == 0 {
+		emit(p)
 	}
-	return f.smartFn.ProcessElement(ctx, p, emit)
 }
 
 // ProcessElement adds a page to its batch.

@@ -34,6 +34,7 @@ const (
 	sqlFill         = "fill.sql"
 	sqlFilled       = "filled.sql"
 	sqlDecide       = "decide.sql"
+	sqlGuard        = "guard.sql"
 )
 
 // stageNotWhole is the error of a publish whose stage lost or doubled rows.

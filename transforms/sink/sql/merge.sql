@@ -1,5 +1,4 @@
-{{if .Guard}}CREATE TABLE IF NOT EXISTS {{.Guard}} AS SELECT 0 AS turn;
-BEGIN TRANSACTION;
+{{if .Guard}}BEGIN TRANSACTION;
 UPDATE {{.Guard}} SET turn = turn + 1 WHERE TRUE;
 {{end}}MERGE INTO {{.Table}} AS destination
 USING (
