@@ -115,7 +115,7 @@ func (a *Admission) Admit(ctx context.Context, run launcher.Run, plan *launcher.
 	if slices.Contains(queuedTriggers, run.Trigger) {
 		as = admitted
 	}
-	_, err = l.add(ctx, func(t Tally) (entry, error) { return a.reserve(t, account, run.ID, as) })
+	_, err = l.add(ctx, run.ID, func(t Tally) (entry, error) { return a.reserve(t, account, run.ID, as) })
 	return a.readable(err)
 }
 
@@ -237,7 +237,7 @@ func (a *Admission) Occupy(ctx context.Context, org, runID string) (Slot, error)
 	if slot.allSeq, err = a.occupyAll(ctx, runID); err != nil {
 		return slot, err
 	}
-	t, err := l.add(ctx, func(t Tally) (entry, error) {
+	hold, err := l.add(ctx, runID, func(t Tally) (entry, error) {
 		h := t.Holds[runID]
 		slot.reserved = !h.Day.IsValid()
 		switch {
@@ -262,7 +262,7 @@ func (a *Admission) Occupy(ctx context.Context, org, runID string) (Slot, error)
 		}
 		return slot, errors.Join(err, a.leaveAll(ctx, slot, mine))
 	}
-	slot.seq = t.Holds[runID].Seq
+	slot.seq = hold.Seq
 	return slot, a.stillShared(ctx, slot)
 }
 
@@ -295,7 +295,7 @@ func (a *Admission) occupyAll(ctx context.Context, runID string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	t, err := l.add(ctx, func(t Tally) (entry, error) {
+	hold, err := l.add(ctx, runID, func(t Tally) (entry, error) {
 		switch h := t.Holds[runID]; {
 		case h.Slot && h.Owner == a.cfg.Owner:
 			return entry{}, nil
@@ -304,7 +304,7 @@ func (a *Admission) occupyAll(ctx context.Context, runID string) (int, error) {
 		}
 		return entry{kind: started, run: runID}, nil
 	})
-	return t.Holds[runID].Seq, err
+	return hold.Seq, err
 }
 
 // room answers who has the slots that all organisations share, and whether there are more.
@@ -368,7 +368,7 @@ func (a *Admission) leave(ctx context.Context, scope, runID string, what kind, a
 		return false, err
 	}
 	done := false
-	_, err = l.add(ctx, func(t Tally) (entry, error) {
+	_, err = l.add(ctx, runID, func(t Tally) (entry, error) {
 		h, held := t.Holds[runID]
 		if done = held && as(h); !done {
 			return entry{}, nil

@@ -54,11 +54,12 @@ func (l *ledger) name(seq int) string { return fmt.Sprintf("admit/%s/%d", l.scop
 // decide says which entry follows a tally: none when kind is 0.
 type decide func(t Tally) (entry, error)
 
-// add appends the entry that follows from everything entered before. An entry is only
-// made by who has seen all others: the name after the last can be acquired once.
-func (l *ledger) add(ctx context.Context, next decide) (Tally, error) {
+// add appends the entry that follows from everything entered before, and returns what the
+// run holds then. An entry is only made by who has seen all others: the name after the
+// last can be acquired once.
+func (l *ledger) add(ctx context.Context, run string, next decide) (Hold, error) {
 	if err := l.turn.take(ctx); err != nil {
-		return Tally{}, err
+		return Hold{}, err
 	}
 	defer l.turn.pass()
 	current := false // the tally is known to be the newest
@@ -66,10 +67,10 @@ func (l *ledger) add(ctx context.Context, next decide) (Tally, error) {
 		e, err := next(l.tally.on(l.today()))
 		if err != nil || e.kind == 0 {
 			if current {
-				return l.tally.clone(), err
+				return l.tally.Holds[run], err
 			}
 			if fault := l.refresh(ctx); fault != nil { // what was refused may be allowed by now
-				return l.tally.clone(), fault
+				return l.tally.Holds[run], fault
 			}
 			current = true
 			continue
@@ -79,7 +80,7 @@ func (l *ledger) add(ctx context.Context, next decide) (Tally, error) {
 		}
 		won, err := l.acquire(ctx, e)
 		if err != nil || won {
-			return l.tally.clone(), err
+			return l.tally.Holds[run], err
 		}
 		current = false
 	}

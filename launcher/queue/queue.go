@@ -421,6 +421,7 @@ const (
 	scheduleEvery = 30 * time.Second
 	sweepEvery    = 5 * time.Minute
 	triggerLimit  = 100
+	leastPause    = 500 * time.Millisecond // between two steps
 )
 
 // Loop does everything a service does by itself until ctx ends: it fires schedules,
@@ -434,6 +435,7 @@ func (q *Queue) Loop(ctx context.Context) {
 				q.complain(ctx, "fire schedules", err)
 			}
 		}
+		stepped := time.Now()
 		if _, err := q.step(ctx, q.cfg.Scheduler); err != nil {
 			q.complain(ctx, "start runs", err)
 		}
@@ -446,15 +448,24 @@ func (q *Queue) Loop(ctx context.Context) {
 				q.complain(ctx, "give back what ended runs held", err)
 			}
 		}
-		timer := time.NewTimer(q.cfg.Poll)
-		select {
-		case <-timer.C:
-		case <-q.wake:
-		case <-ctx.Done():
-			timer.Stop()
+		if !q.rest(ctx, stepped) {
 			return
 		}
-		timer.Stop()
+	}
+}
+
+// rest waits until there may be something to do, at least a moment after the last step:
+// what happens meanwhile is done at once.
+func (q *Queue) rest(ctx context.Context, stepped time.Time) bool {
+	timer := time.NewTimer(q.cfg.Poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-q.wake:
+		return pauseFor(ctx, leastPause-time.Since(stepped))
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -36,9 +36,10 @@ type world struct {
 	calm   bool // nothing goes wrong any more
 	names  map[string]launcher.Claim
 	runs   map[string]launcher.Run
-	slices map[string]string // of runs
-	log    []claim.Entry
-	jobs   map[*launcher.Run]bool // attempts whose job lives
+	slices map[string]string        // of runs
+	claims map[string][]claim.Entry // by name
+	beats  map[string]int64         // newest counter of owners
+	jobs   map[*launcher.Run]bool   // attempts whose job lives
 
 	limits map[string]int
 	limit  int // of all organisations
@@ -59,7 +60,7 @@ type stats struct {
 
 func newWorld(seed uint64, f flaw) *world {
 	return &world{
-		rng: rand.New(rand.NewPCG(seed, 7)), flaw: f, names: map[string]launcher.Claim{}, runs: map[string]launcher.Run{}, slices: map[string]string{},
+		rng: rand.New(rand.NewPCG(seed, 7)), flaw: f, names: map[string]launcher.Claim{}, runs: map[string]launcher.Run{}, slices: map[string]string{}, claims: map[string][]claim.Entry{}, beats: map[string]int64{},
 		jobs: map[*launcher.Run]bool{}, limits: map[string]int{}, published: map[string]string{}, fenced: map[string]bool{}, epochs: map[string]int{}, stated: map[string]string{},
 	}
 }
@@ -224,14 +225,24 @@ var registerModel = porcupine.Model{
 type claimLog struct{ p *process }
 
 func (l claimLog) AppendClaims(ctx context.Context, entries ...claim.Entry) error {
-	return l.p.w.call(ctx, l.p, func() { l.p.w.log = append(l.p.w.log, entries...) })
+	return l.p.w.call(ctx, l.p, func() {
+		for _, e := range entries {
+			if e.Kind == claim.KindBeat {
+				l.p.w.beats[e.Owner] = max(l.p.w.beats[e.Owner], e.Counter)
+			} else {
+				l.p.w.claims[e.Name] = append(l.p.w.claims[e.Name], e)
+			}
+		}
+	})
 }
 
 func (l claimLog) Claims(ctx context.Context, org string, names []string) (out []claim.Entry, err error) {
 	err = l.p.w.call(ctx, l.p, func() {
-		for _, e := range l.p.w.log {
-			if e.Org == org && slices.Contains(names, e.Name) {
-				out = append(out, e)
+		for _, name := range names {
+			for _, e := range l.p.w.claims[name] {
+				if e.Org == org {
+					out = append(out, e)
+				}
 			}
 		}
 	})
@@ -241,9 +252,9 @@ func (l claimLog) Claims(ctx context.Context, org string, names []string) (out [
 func (l claimLog) Beats(ctx context.Context, owners []string) (map[string]int64, error) {
 	out := map[string]int64{}
 	err := l.p.w.call(ctx, l.p, func() {
-		for _, e := range l.p.w.log {
-			if e.Kind == claim.KindBeat && slices.Contains(owners, e.Owner) {
-				out[e.Owner] = max(out[e.Owner], e.Counter)
+		for _, owner := range owners {
+			if n, known := l.p.w.beats[owner]; known {
+				out[owner] = n
 			}
 		}
 	})
