@@ -52,6 +52,11 @@ type Config struct {
 	Queue             Queue
 	Scheduler         Scheduler // set together with Queue
 	Schedules         Schedules // needs Catalogue
+	Prices            Rows[Price]
+	PriceEditor       Editor[Price, NewPrice, PriceChange] // this, the next and Prices are set together
+	PriceUpserter     PriceUpserter
+	Plans             Rows[Plan]
+	PlanEditor        Editor[Plan, NewPlan, PlanChange] // set together with Plans
 	Metrics           *Metrics
 	Audit             Audit
 
@@ -167,6 +172,12 @@ func (s *service) routes() {
 	}
 	if s.cfg.Integrations != nil {
 		s.integrations()
+	}
+	if s.cfg.Prices != nil {
+		s.prices()
+	}
+	if s.cfg.Plans != nil {
+		s.plans()
 	}
 	if s.cfg.Queue != nil {
 		s.scheduler()

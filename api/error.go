@@ -30,7 +30,7 @@ const (
 	codeUnsupportedMedia = launcher.Code("UNSUPPORTED_MEDIA_TYPE")
 	codeRequestTimeout   = launcher.Code("REQUEST_TIMEOUT")
 	codeRateLimited      = launcher.Code("RATE_LIMIT_EXCEEDED")
-	codeConflict         = launcher.Code("CONFLICT")
+	codeExists           = launcher.Code("RESOURCE_EXISTS")
 	codeDecrypt          = launcher.Code("DECRYPT") // a stored credential cannot be opened
 )
 
@@ -68,7 +68,7 @@ var statuses = map[launcher.Code]int{
 	codeRequestTimeout:                http.StatusRequestTimeout,
 	codeRateLimited:                   http.StatusTooManyRequests,
 	codeDecrypt:                       http.StatusConflict,
-	codeConflict:                      http.StatusConflict,
+	codeExists:                        http.StatusConflict,
 	launcher.CodeUnavailable:          http.StatusServiceUnavailable,
 }
 

@@ -139,7 +139,10 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 		return fmt.Errorf("find this program: %w", err)
 	}
 	log := a.serviceLogger()
-	p := a.assemble(w, s, catalog, []string{exe, "job"}, log)
+	p, err := a.assemble(w, s, catalog, []string{exe, "job"}, log)
+	if err != nil {
+		return err
+	}
 	defer p.close()
 	go p.work(ctx)
 	if addr := w.env.Service.DebugAddr; addr != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/credentials"
 	"github.com/cloudact/convergence/launcher/local"
+	pricetables "github.com/cloudact/convergence/launcher/prices"
 	"github.com/cloudact/convergence/launcher/procid"
 	"github.com/cloudact/convergence/launcher/queue"
 	"github.com/cloudact/convergence/launcher/store"
@@ -30,6 +32,7 @@ type parts struct {
 	launcher  *launcher.Launcher
 	queue     *queue.Queue
 	audit     *store.Audit
+	prices    *pricetables.Store
 	stopping  atomic.Bool
 }
 
@@ -38,8 +41,14 @@ type parts struct {
 const serviceRetries = 3
 
 // assemble starts what works in the background. job is the command of a run's process.
-func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, job []string, log *slog.Logger) *parts {
-	p := &parts{app: a, w: w, store: s, catalog: catalog, log: log, metrics: api.NewMetrics(), audit: store.NewAudit(s, log)}
+func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, job []string, log *slog.Logger) (*parts, error) {
+	tables, err := w.env.PriceStore(w.BigQuery, catalog.Providers())
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{
+		app: a, w: w, store: s, catalog: catalog, log: log, metrics: api.NewMetrics(), audit: store.NewAudit(s, log), prices: tables,
+	}
 	planner := w.planner(catalog)
 	p.pipelines = &catalogueOf{env: w.env, planner: planner, bigquery: w.BigQuery, now: launcher.Clock, log: log}
 	self := procid.Self()
@@ -52,7 +61,7 @@ func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, j
 		Enqueue: func(r launcher.Run) { p.queue.Enqueue(r) },
 	})
 	p.queue = p.newQueue(self.String(), p.once)
-	return p
+	return p, nil
 }
 
 // work goes on with what an earlier process left, then works the queue until ctx ends.
@@ -93,11 +102,15 @@ func (p *parts) config() api.Config {
 		Environment: env, Of: func(org string) configs.Providers { return p.pipelines.planner.seenBy(org).Providers() },
 	}, p.ready)}
 	cfg.Integrations, cfg.IntegrationStates = integrations, integrations
+	cfg.Prices, cfg.PriceEditor, cfg.PriceUpserter = priceRows{p.prices}, priceRows{p.prices}, priceRows{p.prices}
+	cfg.Plans, cfg.PlanEditor = planRows{p.prices}, planRows{p.prices}
 	return cfg
 }
 
-// ready schedules the pipelines that a VALID integration makes possible.
+// ready makes and seeds the tables of a provider whose integration is VALID, and schedules
+// the pipelines that it makes possible.
 func (p *parts) ready(ctx context.Context, org string, provider credentials.Provider) error {
+	tables := wiring.PreparePrices(p.prices, p.catalog.Providers())
 	_, err := p.queue.AddDefaults(ctx, org, provider.Name)
-	return err
+	return errors.Join(tables(ctx, org, provider), err)
 }

@@ -63,9 +63,11 @@ type provider struct {
 
 // New returns a store, or what is wrong with a schema or a seed.
 func New(cfg Config) (*Store, error) {
-	if cfg.Clock == nil {
-		cfg.Clock = time.Now
+	clock := cfg.Clock
+	if clock == nil {
+		clock = time.Now
 	}
+	cfg.Clock = func() time.Time { return clock().Truncate(time.Microsecond) } // a TIMESTAMP takes no more
 	s := &Store{cfg: cfg, providers: map[string]provider{}}
 	for name, p := range cfg.Providers {
 		prices, err := newTable(p.PriceTable, "model_id", "model_id", p.PriceSchema, p.PriceSeed)
