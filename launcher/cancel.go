@@ -25,7 +25,7 @@ func (l *Launcher) Cancel(ctx context.Context, org, id string, discard bool) (Ru
 	}
 	e, err := newEvent(Run{ID: id, Org: org}, kindCancel, "", "", seq, cancelPayload{Discard: discard}, l.cfg.Now())
 	if err == nil {
-		err = l.appendSurely(ctx, pendingPatience, e)
+		err = l.appendSurely(ctx, e)
 	}
 	if err != nil {
 		return run, &Error{Code: CodeUnavailable, Message: "the request to cancel the run could not be recorded; try again", Err: err}
@@ -142,7 +142,7 @@ func (l *Launcher) recordEnd(ctx context.Context, run Run, state State, p runPay
 	if err != nil {
 		return err
 	}
-	if err := l.appendSurely(ctx, pendingPatience, e); err != nil {
+	if err := l.appendSurely(ctx, e); err != nil {
 		return err
 	}
 	ended, err := l.read(ctx, run.Org, run.ID)

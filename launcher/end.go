@@ -225,7 +225,7 @@ func (l *Launcher) settle(ctx context.Context, run Run) {
 	}
 	e, err := newEvent(run, kindSettled, "", run.State, 0, struct{}{}, l.cfg.Now())
 	if err == nil {
-		err = l.appendSurely(ctx, pendingPatience, e)
+		err = l.appendSurely(ctx, e)
 	}
 	if err != nil {
 		log.Warn("record that a run is settled; it is tried again", "error", err)

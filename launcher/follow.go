@@ -230,7 +230,7 @@ func (f *follower) execute(ctx context.Context, folder *runfolder.Folder, leave 
 	if err != nil {
 		return runfolder.Result{}, err
 	}
-	f.recordOr(ctx, "record running", kindRun, "", Running, 0, runPayload{})
+	f.recordOr(ctx, "record running", kindRun, "", Running, runPayload{})
 	f.tail(folder, process, spec.Deadline)
 	return f.outcome(folder, spec.Deadline)
 }
@@ -292,7 +292,7 @@ func (f *follower) inherit(ctx context.Context, folder *runfolder.Folder) (runfo
 		if lives {
 			f.l.cfg.Log.Info("job adopted", "run", f.base.ID, "org", f.base.Org)
 			f.attach(process)
-			f.recordOr(ctx, "record running", kindRun, "", Running, 0, runPayload{})
+			f.recordOr(ctx, "record running", kindRun, "", Running, runPayload{})
 			f.tail(folder, process, spec.Deadline)
 			result, err := f.outcome(folder, spec.Deadline)
 			return result, true, err

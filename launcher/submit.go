@@ -111,7 +111,7 @@ func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
 		RunDate: run.RunDate, RunEnd: run.RunEnd, Params: run.Params, Steps: plan.Steps, Request: &run.Request, Submitter: run.Submitter,
 	}, run.Start)
 	if err == nil {
-		err = l.appendSurely(ctx, pendingPatience, e)
+		err = l.appendSurely(ctx, e)
 	}
 	if err == nil {
 		l.mu.Lock()
@@ -130,12 +130,12 @@ func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
 }
 
 // appendSurely tries again for a while when the store does not answer.
-func (l *Launcher) appendSurely(ctx context.Context, patience time.Duration, events ...Event) error {
+func (l *Launcher) appendSurely(ctx context.Context, events ...Event) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = firstPause
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		return struct{}{}, l.cfg.Store.Append(ctx, events...)
-	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(patience))
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(pendingPatience))
 	return err
 }
 

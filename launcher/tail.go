@@ -73,9 +73,9 @@ func (f *follower) observe(e runfolder.Event) {
 	defer cancel()
 	switch {
 	case e.Result != nil:
-		f.recordOr(ctx, "record step", kindStep, e.Step, State(e.Result.State), 0, e.Result)
+		f.recordOr(ctx, "record step", kindStep, e.Step, State(e.Result.State), e.Result)
 	case first:
-		f.recordOr(ctx, "record step", kindStep, e.Step, Running, 0, runfolder.StepResult{Step: e.Step, Start: e.Time})
+		f.recordOr(ctx, "record step", kindStep, e.Step, Running, runfolder.StepResult{Step: e.Step, Start: e.Time})
 	}
 }
 
@@ -106,8 +106,8 @@ func (f *follower) recordProgress() {
 
 // recordOr records an event that is not the last word: what fails is logged, and the end
 // of the run says it again.
-func (f *follower) recordOr(ctx context.Context, what, kind, step string, state State, seq int64, payload any) {
-	e, err := f.event(kind, step, state, seq, payload)
+func (f *follower) recordOr(ctx context.Context, what, kind, step string, state State, payload any) {
+	e, err := f.event(kind, step, state, 0, payload)
 	if err == nil {
 		err = f.record(ctx, e)
 	}

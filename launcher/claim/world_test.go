@@ -32,6 +32,7 @@ type world struct {
 	faults  bool
 
 	merge bool // a register that looks first and inserts then, which is no lock
+	deaf  bool // a log that shows no heartbeat
 }
 
 type line struct {
@@ -174,7 +175,7 @@ func (w *world) Beats(_ context.Context, owners []string) (map[string]int64, err
 	out := map[string]int64{}
 	for _, l := range w.log {
 		for _, owner := range owners {
-			if l.Kind == claim.KindBeat && l.Owner == owner && !l.visible.After(time.Now()) {
+			if l.Kind == claim.KindBeat && l.Owner == owner && !w.deaf && !l.visible.After(time.Now()) {
 				out[owner] = max(out[owner], l.Counter)
 			}
 		}
@@ -182,17 +183,20 @@ func (w *world) Beats(_ context.Context, owners []string) (map[string]int64, err
 	return out, nil
 }
 
-// silentFor is how long nothing has been heard of an owner that has spoken at all.
-func (w *world) silentFor(owner string) time.Duration {
+// unheard is how long before the given time was a heartbeat of the owner that those who
+// asked at that time must have seen: it takes a while until one is visible, and it is not
+// asked for all the time.
+func (w *world) unheard(owner string, at time.Time) time.Duration {
+	const notice = 10 * time.Second
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	last := time.Time{}
 	for _, l := range w.log {
-		if l.Kind == claim.KindBeat && l.Owner == owner {
+		if l.Kind == claim.KindBeat && l.Owner == owner && l.at.Before(at.Add(-notice)) {
 			last = l.at
 		}
 	}
-	return time.Since(last)
+	return at.Sub(last)
 }
 
 func (w *world) released(c claim.Claim) bool {

@@ -30,7 +30,7 @@ func (s *Store) Active(ctx context.Context, org string, endedSince time.Time) ([
 		}
 		// A run of which only late events are known has no beginning: it is somebody's
 		// whose PENDING is not visible yet.
-		if found && !run.Start.IsZero() && !(run.State.Terminal() && run.Settled) {
+		if done := run.State.Terminal() && run.Settled; found && !done && !run.Start.IsZero() {
 			out = append(out, run)
 		}
 	}
