@@ -73,7 +73,7 @@ func (w *world) play() {
 			w.quiet()
 			if w.finished() {
 				done++
-				_ = alive.admission.SweepAll(alive.ctx)
+				_, _ = alive.admission.SweepAll(alive.ctx)
 				time.Sleep(time.Minute)
 			}
 		}

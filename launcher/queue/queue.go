@@ -18,6 +18,7 @@ type Launcher interface {
 	Submit(ctx context.Context, r launcher.Request) (run launcher.Run, existing bool, err error)
 	Start(ctx context.Context, org, id string) error
 	Cancel(ctx context.Context, org, id string, discard bool) (launcher.Run, error)
+	Recover(ctx context.Context) error
 }
 
 // Active answers which runs have not ended, of every organisation if org is "".
@@ -444,7 +445,7 @@ func (q *Queue) Loop(ctx context.Context) {
 		}
 		if time.Since(swept) >= sweepEvery {
 			swept = time.Now()
-			if err := q.cfg.Admission.SweepAll(ctx); err != nil {
+			if _, err := q.cfg.Admission.SweepAll(ctx); err != nil {
 				q.complain(ctx, "give back what ended runs held", err)
 			}
 		}

@@ -272,29 +272,36 @@ type CleanedOrg struct {
 	Cleaned int    `json:"pipelines_cleaned"`
 }
 
-// CleanupOrphaned cancels runs that have been under way for longer than age, whoever
-// follows them, and gives back what runs hold that have ended or were never recorded.
+// CleanupOrphaned looks after runs that nobody works on: the launcher goes on with those
+// whose process is gone; one that has been under way for longer than age and still has
+// nobody is cancelled. What runs hold that have ended, or were never recorded, is given
+// back. Runs that a living process follows, or that wait for a slot, are left alone.
 func (q *Queue) CleanupOrphaned(ctx context.Context, age time.Duration) (Cleaned, error) {
 	now := q.cfg.Now().UTC()
 	out := Cleaned{Status: "success", Details: []CleanedOrg{}, At: now}
+	if err := q.cfg.Launcher.Recover(ctx); err != nil {
+		return out, fmt.Errorf("go on with the runs whose process is gone: %w", err)
+	}
 	runs, err := q.cfg.Active.Active(ctx, "", now)
 	if err != nil {
 		return out, fmt.Errorf("read the runs that are active: %w", err)
 	}
 	cleaned := map[string]int{}
 	for _, run := range runs {
-		began := run.Began
-		if began.IsZero() {
-			began = run.Start
-		}
-		if run.State.Terminal() || run.Cancelling || now.Sub(began) < age || run.State == launcher.Pending && run.WaitingFor != "" {
+		if run.State != launcher.Running || run.Cancelling || now.Sub(run.Began) < age || !q.abandoned(run.ID) {
 			continue
 		}
 		if _, err := q.cfg.Launcher.Cancel(ctx, run.Org, run.ID, false); err != nil {
 			return out, fmt.Errorf("cancel run %s: %w", run.ID, err)
 		}
 		cleaned[run.Org]++
-		out.Cleaned++
+	}
+	given, err := q.cfg.Admission.SweepAll(ctx)
+	if err != nil {
+		return out, err
+	}
+	for org, n := range given {
+		cleaned[org] += n
 	}
 	orgs, err := q.cfg.Admission.cfg.Accounts.Orgs(ctx)
 	if err != nil {
@@ -303,7 +310,16 @@ func (q *Queue) CleanupOrphaned(ctx context.Context, age time.Duration) (Cleaned
 	out.Orgs, out.OrgsWithSome = len(orgs), len(cleaned)
 	for _, org := range slices.Sorted(maps.Keys(cleaned)) {
 		out.Details = append(out.Details, CleanedOrg{org, cleaned[org]})
+		out.Cleaned += cleaned[org]
 	}
-	out.Message = fmt.Sprintf("cancelled %d runs older than %s of %d organizations", out.Cleaned, age, len(cleaned))
-	return out, q.cfg.Admission.SweepAll(ctx)
+	out.Message = fmt.Sprintf("%d runs that nobody worked on for %s, or that held what they no longer use, of %d organizations", out.Cleaned, age, len(cleaned))
+	return out, nil
+}
+
+// abandoned reports whether the launcher said that nobody works on a run, and nobody here
+// has begun to.
+func (q *Queue) abandoned(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.due[id] && !q.working[id]
 }

@@ -157,6 +157,9 @@ func (p *process) Cancel(context.Context, string, string, bool) (launcher.Run, e
 	return launcher.Run{}, errors.New("not simulated")
 }
 
+// Recover implements queue.Launcher; see beat.
+func (p *process) Recover(context.Context) error { return nil }
+
 // Start implements queue.Launcher.
 func (p *process) Start(ctx context.Context, org, id string) error {
 	run, err := p.read(ctx, org, id)

@@ -21,18 +21,13 @@ const (
 	keepAfter = 24 * time.Hour
 )
 
-// Sweep gives back what runs of an organisation hold that have ended, or that were never
-// recorded because the process that admitted them died. It returns how many.
-func (a *Admission) Sweep(ctx context.Context, org string) (int, error) {
-	n, err := a.sweep(ctx, org, org)
-	return n, a.readable(err)
-}
-
-// SweepAll sweeps every organisation, and keeps the tallies that have grown.
-func (a *Admission) SweepAll(ctx context.Context) error {
+// SweepAll gives back what runs hold that have ended, or that were never recorded because
+// the process that admitted them died, and keeps the tallies that have grown. It returns
+// how many runs of which organisation gave something back.
+func (a *Admission) SweepAll(ctx context.Context) (map[string]int, error) {
 	orgs, err := a.cfg.Accounts.Orgs(ctx)
 	if err != nil {
-		return fmt.Errorf("list the active organisations: %w", err)
+		return nil, fmt.Errorf("list the active organisations: %w", err)
 	}
 	a.mu.Lock()
 	known := slices.Collect(maps.Keys(a.ledgers)) // of organisations that are not ACTIVE any more, too
@@ -42,17 +37,22 @@ func (a *Admission) SweepAll(ctx context.Context) error {
 		scopes = append(scopes, everyone)
 	}
 	slices.Sort(scopes)
+	given := map[string]int{}
 	var errs []error
 	for _, scope := range slices.Compact(scopes) {
 		org := scope
 		if scope == everyone {
 			org = ""
 		}
-		if _, err := a.sweep(ctx, scope, org); err != nil {
+		n, err := a.sweep(ctx, scope, org)
+		if err != nil {
 			errs = append(errs, err)
 		}
+		if n > 0 && org != "" {
+			given[org] = n
+		}
 	}
-	return errors.Join(append(errs, a.keep(ctx))...)
+	return given, errors.Join(append(errs, a.keep(ctx))...)
 }
 
 func (a *Admission) sweep(ctx context.Context, scope, org string) (int, error) {
