@@ -14,6 +14,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/cloudact/convergence/cmd/internal/wiring"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher/credentials"
 )
@@ -26,13 +27,13 @@ func (a *app) credentialsCommand() *cobra.Command {
 		Example: "  convergence credentials set OPENAI --org acme --from-env OPENAI_ADMIN_KEY\n  convergence credentials list --org acme",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q; there are set, list and delete", args[0])}
+				return usageError{fmt.Errorf("unknown command %q; there are set, validate, list and delete", args[0])}
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.setCredential(), a.listCredentials(), a.deleteCredential())
+	c.AddCommand(a.setCredential(), a.validateCredential(), a.listCredentials(), a.deleteCredential())
 	return c
 }
 
@@ -40,8 +41,8 @@ func (a *app) setCredential() *cobra.Command {
 	var org, fromEnv, fromFile string
 	c := &cobra.Command{
 		Use:     "set PROVIDER [-]",
-		Short:   "Encrypt a credential and store it for an organisation",
-		Long:    "The secret comes from an environment variable, a file, or standard input (-), never from an\nargument, where other users of the machine could read it.",
+		Short:   "Try a credential, encrypt it and store it for an organisation",
+		Long:    "The secret comes from an environment variable, a file, or standard input (-), never from an\nargument, where other users of the machine could read it. One that the provider refuses is stored as\nINVALID, which pipelines do not use.",
 		Example: "  convergence credentials set OPENAI --org acme --from-env OPENAI_ADMIN_KEY\n  pass openai/admin | convergence credentials set OPENAI --org acme -",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -60,22 +61,31 @@ func (a *app) setCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := checkKey(provider, secret); err != nil {
-				return err
-			}
 			w, err := a.openCredentials(c.Context(), catalog)
 			if err != nil {
 				return err
 			}
 			defer w.close()
-			id, err := w.Credentials.Set(c.Context(), credentials.Credential{
-				Org: org, Provider: provider.Name, Name: provider.DisplayName, Type: credentials.Type(provider.CredentialType),
-				Secret: credentials.NewSecret(secret), Status: credentials.Valid,
+			integrations, err := a.integrations(w, catalog)
+			if err != nil {
+				return err
+			}
+			got, err := integrations.Setup(c.Context(), credentials.SetupRequest{
+				Org: org, Provider: provider.Name, Name: provider.DisplayName, Secret: credentials.NewSecret(secret), Trust: true,
 			})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "stored credential %s of %s for %s\n", id, provider.Name, org)
+			switch got.Status {
+			case credentials.Failed:
+				return errors.New(got.Problem)
+			case credentials.Invalid:
+				return fmt.Errorf("stored credential %s of %s for %s as INVALID, which pipelines do not use: %s", got.CredentialID, provider.Name, org, got.Problem)
+			}
+			if got.Problem != "" {
+				fmt.Fprintf(a.err, "warning: the credential was not checked: %s\n", got.Problem)
+			}
+			fmt.Fprintf(a.out, "stored credential %s of %s for %s\n", got.CredentialID, provider.Name, org)
 			return nil
 		},
 	}
@@ -116,17 +126,54 @@ func readSecret(in io.Reader, fromEnv, fromFile string, stdin bool) (string, err
 	return text, nil
 }
 
-// checkKey refuses what cannot be a key of the provider; it never quotes the key.
-func checkKey(p configs.Provider, secret string) error {
-	if len(p.KeyPrefix) == 0 {
-		return nil
+// integrations are the set-up and live checks of credentials; a VALID one gets its tables.
+func (a *app) integrations(w *warehouse, catalog *configs.Catalog) (*credentials.Integrations, error) {
+	tables, err := w.env.PriceStore(w.BigQuery, catalog.Providers())
+	if err != nil {
+		return nil, err
 	}
-	for _, prefix := range p.KeyPrefix {
-		if strings.HasPrefix(secret, prefix) {
+	directory := wiring.Directory{Environment: w.env, Of: func(string) configs.Providers { return catalog.Providers() }}
+	return w.env.Integrations(w.Credentials, directory, wiring.PreparePrices(tables, catalog.Providers())), nil
+}
+
+func (a *app) validateCredential() *cobra.Command {
+	var org string
+	c := &cobra.Command{
+		Use: "validate PROVIDER", Short: "Try an organisation's credential against its provider", Example: "  convergence credentials validate OPENAI --org acme", Args: exactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOrg(org); err != nil {
+				return err
+			}
+			catalog, err := a.env.Catalog()
+			if err != nil {
+				return err
+			}
+			provider, err := lookUpProvider(catalog, args[0])
+			if err != nil {
+				return err
+			}
+			w, err := a.openCredentials(c.Context(), catalog)
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			integrations, err := a.integrations(w, catalog)
+			if err != nil {
+				return err
+			}
+			got, err := integrations.Validate(c.Context(), org, provider.Name)
+			if err != nil {
+				return err
+			}
+			if got.Status != credentials.Valid {
+				return fmt.Errorf("%s: %s", got.Status, got.Message)
+			}
+			fmt.Fprintf(a.out, "%s: %s\n", got.Status, got.Message)
 			return nil
-		}
+		},
 	}
-	return fmt.Errorf("this is no key of %s: they begin with %s", p.Name, strings.Join(p.KeyPrefix, " or "))
+	c.Flags().StringVar(&org, "org", defaultOrg, "organisation")
+	return c
 }
 
 func lookUpProvider(catalog *configs.Catalog, name string) (configs.Provider, error) {

@@ -48,7 +48,8 @@ func (t tester) try(ctx context.Context, p Provider, kind Type, secret Secret) v
 }
 
 // tryChecks tries the checks of a provider, those that are meant for the key first, until
-// one accepts it. Of refusals the first counts: it is of the check that fits best.
+// one accepts it. Of refusals the first counts: it is of the check that fits best. One that
+// says nothing counts less than a refusal.
 func (t tester) tryChecks(ctx context.Context, p Provider, kind Type, secret Secret, vars map[string]string) verdict {
 	if len(p.Checks) == 0 {
 		return verdict{status: Valid}
@@ -76,7 +77,7 @@ func (t tester) tryChecks(ctx context.Context, p Provider, kind Type, secret Sec
 		if v.status == Valid {
 			return v
 		}
-		if i == 0 {
+		if i == 0 || first.status == Pending && v.status == Invalid {
 			first = v
 		}
 	}
@@ -131,6 +132,8 @@ func judge(name string, code int) verdict {
 		return verdict{Invalid, fmt.Sprintf("%s refuses the credential: it is wrong, expired or revoked (401)", name)}
 	case code == http.StatusForbidden:
 		return verdict{Invalid, fmt.Sprintf("%s knows the credential but it lacks the permission that is needed (403)", name)}
+	case code == http.StatusNotFound || code == http.StatusMethodNotAllowed:
+		return verdict{Pending, fmt.Sprintf("%s has no such address there (%d): check the base URL", name, code)}
 	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
 		return verdict{Pending, fmt.Sprintf("%s answered %d: try again later", name, code)}
 	default:

@@ -59,9 +59,6 @@ func formf(format string, args ...any) error { return &errForm{fmt.Sprintf(forma
 // account at all is a wrong request (*launcher.Error); other mistakes are *errForm.
 func (p Provider) form(secret Secret) (Type, error) {
 	text := strings.TrimSpace(secret.Reveal())
-	if len(text) < minSecret {
-		return "", formf("a credential of %s has %d characters at least", p.DisplayName, minSecret)
-	}
 	kind := p.Type
 	if kind == "" {
 		kind = APIKey
@@ -92,13 +89,20 @@ func (p Provider) key(text string) error {
 	}
 	for _, prefix := range p.KeyPrefix {
 		if strings.HasPrefix(text, prefix) {
-			return nil
+			return p.long(text)
 		}
 	}
 	if len(p.KeyPrefix) == 0 {
-		return nil
+		return p.long(text)
 	}
-	return formf("this is no key of %s: they begin with %s", p.DisplayName, strings.Join(p.KeyPrefix, " or "))
+	return formf("this is no key of %s: they begin with %s", p.Name, strings.Join(p.KeyPrefix, " or "))
+}
+
+func (p Provider) long(text string) error {
+	if len(text) < minSecret {
+		return formf("a credential of %s has %d characters at least", p.Name, minSecret)
+	}
+	return nil
 }
 
 // plain refuses what cannot travel in a header.

@@ -44,6 +44,7 @@ func (e Environment) Hooks(catalog *configs.Catalog, clients *Clients) {
 	e.Static(catalog)
 	source.UseSecrets(credentials.Plain{Store: clients.Credentials})
 	sink.UseWarehouse(clients)
+	process.UseOwnPrices(e.ownPrices(catalog, clients))
 }
 
 func shippedPrices() (*pricing.Table, error) {

@@ -61,11 +61,24 @@ func PreparePrices(store *prices.Store, providers configs.Providers) Ready {
 	}
 }
 
-// OwnPrices gives cost processors the prices of organisations.
-type OwnPrices struct{ Store *prices.Store }
+// ownPrices returns what cost processors read the prices of organisations with.
+func (e Environment) ownPrices(catalog *configs.Catalog, clients *Clients) OwnPrices {
+	store, err := e.PriceStore(clients.BigQuery, catalog.Providers())
+	return OwnPrices{Store: store, Err: err}
+}
+
+// OwnPrices gives cost processors the prices of organisations. Err, if any, is why there
+// is no store; it is the answer to every question.
+type OwnPrices struct {
+	Store *prices.Store
+	Err   error
+}
 
 // OwnPrices implements process.OwnPrices.
 func (o OwnPrices) OwnPrices(ctx context.Context, org, table string) ([]pricing.OwnPrice, error) {
+	if o.Err != nil {
+		return nil, o.Err
+	}
 	rows, err := o.Store.Own(ctx, org, table)
 	if err != nil {
 		return nil, err
