@@ -251,6 +251,25 @@ func TestCommandThatDiedBeforeItClaimedAnythingIsLost(t *testing.T) {
 	}
 }
 
+func TestNobodyElseStartsTheRunOfACommand(t *testing.T) {
+	b := newBench(t, childCompletes)
+	cli := request("usage_cost")
+	cli.Trigger = launcher.TriggerCLI
+	run := b.submit(cli)
+	other := b.another(childCompletes, service)
+	if _, ok := is[*launcher.Elsewhere](other.Start(t.Context(), "acme", run.ID)); !ok {
+		t.Error("a service started the run of a command that lives")
+	}
+	dead, _ := dying(b, childCompletes)
+	lost := dead.submit(launcher.Request{Org: "acme", Provider: "openai", Template: "another", Trigger: launcher.TriggerCLI})
+	if err := other.Start(t.Context(), "acme", lost.ID); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.get(lost.ID); r.State != launcher.Failed || r.Code != string(launcher.CodeLost) {
+		t.Errorf("the run of a command that is gone is %s %s", r.State, r.Code)
+	}
+}
+
 func TestCommandsOfLivingProcessesAreLeftAlone(t *testing.T) {
 	b := newBench(t, childWaits)
 	cli := request("usage_cost")

@@ -56,11 +56,30 @@ func (l *Launcher) begin(ctx context.Context, org, id string) (*follower, error)
 		if run.RetryAt.After(l.cfg.Now()) && !run.Cancelling {
 			return nil, &Later{Run: id, At: run.RetryAt}
 		}
+		if theirs, err := l.isTheirs(ctx, run); theirs || err != nil {
+			return nil, err
+		}
 		f, again, err := l.claimRun(ctx, run)
 		if !again {
 			return f, err
 		}
 	}
+}
+
+// isTheirs reports whether the run belongs to another command: nobody else starts it, and
+// it is lost with its process.
+func (l *Launcher) isTheirs(ctx context.Context, run Run) (bool, error) {
+	if run.Trigger != TriggerCLI || run.Cancelling || run.Submitter == "" || run.Submitter == l.keeper.Owner() {
+		return false, nil
+	}
+	gone, err := l.keeper.GoneOwners(ctx, run.Submitter)
+	if err != nil {
+		return false, err
+	}
+	if !gone[run.Submitter] {
+		return true, &Elsewhere{Run: run.ID, Owner: run.Submitter}
+	}
+	return true, l.endNow(ctx, run, Failed, lostResult)
 }
 
 // maxEpochs bounds how often one attempt is gone on with: a run may be what kills its

@@ -6,7 +6,7 @@ package model
 // run's process, which may be paused, can send its publish after that and before the
 // stage is gone. The run that is cancelled is told by the fence.
 //
-// Shipped: launcher/launch.go (Cancel) stops the process only.
+// Shipped: launcher/cancel.go and launcher/attempt.go (close).
 func (w *world) canceller() {
 	if w.plan.cancelAt == 0 {
 		return

@@ -4,8 +4,7 @@ import "strconv"
 
 // claimOrder is ascending for everybody, so that no circle of waiting runs can form.
 //
-// Shipped: slices are not claimed yet; one launcher refuses an equal run that it follows
-// itself, in memory (launcher/launch.go, admit).
+// Shipped: launcher/claim, Keeper.AcquireAll.
 func (r *runner) claimOrder(units []unit) []unit {
 	if !r.w.flaws.has(ClaimsAnyOrder) {
 		return units

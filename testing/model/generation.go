@@ -22,8 +22,7 @@ const (
 
 // standing walks the publish ids of a generation up to the first that is free.
 //
-// Shipped: launcher/store/register.go (Published) looks at the ordinals 0 to 2 only and
-// knows nothing of fences.
+// Shipped: launcher/store/standing.go (Standing).
 func (r *runner) standing(u unit, g int) standing {
 	failures := 0
 	for k := 0; failures < 3; k++ {
@@ -54,9 +53,7 @@ func (r *runner) standing(u unit, g int) standing {
 // A generation that is fenced but has no successor is not open. Its fence was set by an
 // owner that died before it opened the next: whoever resumed it could never publish.
 //
-// Shipped: launcher/generation.go resumes or opens; it sets no fence, skips a generation
-// of another configuration without closing it, and does not leave one whose stage is
-// missing, whose cursor was refused or whose ordinals are used up.
+// Shipped: launcher/generation.go (open).
 func (r *runner) open(u unit, leave int) (g int, v verdict) {
 	for {
 		g, h := r.w.register.newest(r.p, genName(u))
@@ -99,7 +96,7 @@ func (r *runner) open(u unit, leave int) (g int, v verdict) {
 // was opened: a day that is started again next week must not deliver half of last week's
 // numbers.
 //
-// Shipped: launcher/generation.go resumes a generation of any age.
+// Shipped: launcher/generation.go (standing).
 func (r *runner) fresh(h holder) bool {
 	return h.request == r.q.name() || h.opened >= r.q.started-r.w.plan.horizon || r.w.flaws.has(ResumeAnyAge)
 }
@@ -109,7 +106,8 @@ func (r *runner) fresh(h holder) bool {
 // to the next ordinal only when the one before has failed, so one fence stops it. The
 // number of ordinals is not bounded, because lost conflicts do not count.
 //
-// Shipped: nothing sets a fence; transforms/sink/submit.go stops at one.
+// Shipped: launcher/store/standing.go (Fence); transforms/sink/fence.go sets it once more
+// before a publish.
 func (r *runner) fence(u unit, g int) standing {
 	if r.w.flaws.has(NoFence) {
 		return unsettled

@@ -40,7 +40,7 @@ func (r *register) look(p *process, name string) (holder, bool) {
 //
 // The label is that of the process, not of the run it works for: otherwise the process
 // that adopts a run and the paused one it adopted it from would both take the name.
-// Shipped: generations are acquired with the run's id as owner.
+// Shipped: launcher/procid.
 func (r *register) acquire(p *process, name string, h holder) bool {
 	if r.w.flaws.has(MergeClaims) {
 		return r.merge(p, name, h)
