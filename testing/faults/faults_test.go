@@ -57,7 +57,7 @@ func TestEveryCallIsNamedByWhatItIsFor(t *testing.T) {
 		{"DELETE", base + "datasets/d/tables/_stg_u_1", "", "", faults.StageDrop, true},
 		{"DELETE", base + "datasets/d/tables/usage", "", "", "", true},
 		{"POST", base + "datasets/d/tables/org_meta_run_events/insertAll", "", "{}", faults.EventsStream, true},
-		{"POST", base + "datasets/d/tables/usage/insertAll", "", "{}", "", true},
+		{"POST", base + "datasets/d/tables/usage/insertAll", "", "{}", faults.RowsStream, true},
 		{"DELETE", base + "datasets/d", "", "", "", true},
 		{"POST", "/elsewhere", "", "", "", true},
 	} {

@@ -103,7 +103,11 @@ var (
 var centralTables = map[string]string{
 	"org_meta_run_events": EventsAppend, "org_meta_pipeline_runs": Project, "org_meta_step_logs": Project,
 	"org_integration_credentials": Credential,
+	"pipeline_dlq":                LettersMark,
 }
+
+// priceTables are those that an organisation gets with an integration.
+var priceTables = regexp.MustCompile(`_(pricing|plans)$`)
 
 // nameStatement names a statement whose job has no id of ours by the first table that it
 // writes to.
@@ -112,7 +116,13 @@ func nameStatement(text string, into bool) (string, bool) {
 		return Read, false
 	}
 	if m := writtenTables.FindStringSubmatch(text); m != nil {
-		return centralTables[m[1]], true
+		if op := centralTables[m[1]]; op != "" {
+			return op, true
+		}
+		if priceTables.MatchString(m[1]) {
+			return Prices, true
+		}
+		return "", true
 	}
 	return "", true
 }
@@ -144,7 +154,7 @@ func nameTable(method string, parts []string, body []byte) string {
 		if table == "org_meta_run_events" {
 			return EventsStream
 		}
-		return ""
+		return RowsStream
 	case (method == http.MethodPatch || method == http.MethodPut) && stage:
 		return StageRenew
 	case (method == http.MethodPatch || method == http.MethodPut) && len(parts) == 3:

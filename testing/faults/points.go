@@ -31,8 +31,11 @@ const (
 	Load          = "load"           // chunks go into a stage
 	SQL           = "sql"            // a stage is filled by a statement
 	DeadLetters   = "dlq"            // rejected rows of a generation are written
+	LettersMark   = "dlq.mark"       // dead letters are marked as tried again
+	Prices        = "prices"         // an organisation gets its table of prices or plans
 	Fence         = "fence"          // an earlier generation is kept from publishing
 	Publish       = "publish"        // a generation takes effect
+	RowsStream    = "rows.stream"    // rows of an at-least-once destination, by insertAll
 	CancelJob     = "job.cancel"     // a job that runs is asked to end
 	DatasetCreate = "dataset.create" // a dataset is made
 	TableCreate   = "table.create"   // a table that is no stage is made
@@ -50,8 +53,8 @@ const (
 
 // operations are those of the warehouse that mutate, in the order of a run's life.
 var operations = []string{
-	DatasetCreate, TableCreate, Credential, EventsAppend, EventsStream, Register,
-	StageCreate, StageRenew, Load, SQL, Fence, CancelJob, DeadLetters, TableAlter, Publish, Project, StageDrop,
+	DatasetCreate, TableCreate, Credential, Prices, EventsAppend, EventsStream, Register,
+	StageCreate, StageRenew, Load, SQL, Fence, CancelJob, DeadLetters, LettersMark, TableAlter, Publish, RowsStream, Project, StageDrop,
 }
 
 // Points returns the catalogue: both sides of every mutating operation, and of a page.
