@@ -17,6 +17,10 @@ type RunOptions struct {
 	EndDate      string `json:"end_date,omitempty"`
 	TriggerBy    string `json:"trigger_by,omitempty"` // free text, recorded
 	ForceRefresh *bool  `json:"force_refresh,omitempty"`
+	DryRun       bool   `json:"dry_run,omitempty"` // plan it, start nothing: see Started.Plan
+	// Once is an idempotency key: the same key with the same options is answered with the
+	// same run for a day.
+	Once string `json:"-"`
 }
 
 // Status is the state of a run or of a step.
@@ -44,6 +48,8 @@ type Started struct {
 	Org        string `json:"org_slug"`
 	Status     Status `json:"status"`
 	Message    string `json:"message"`
+	RetryOf    string `json:"retry_of"`
+	Plan       *Plan  `json:"plan"` // of a dry run
 }
 
 // Run is a run as the service knows it. End and DurationMS are nil until it has ended;
@@ -58,7 +64,14 @@ type Run struct {
 	Start      time.Time         `json:"start_time"`
 	End        *time.Time        `json:"end_time"`
 	DurationMS *int64            `json:"duration_ms"`
-	RunDate    string            `json:"run_date"`
+	RunDate    string            `json:"run_date"` // first day
+	RunDateEnd string            `json:"run_date_end"`
+	Attempt    int               `json:"attempt"`
+	WaitingFor string            `json:"waiting_for"`
+	LandedBy   string            `json:"landed_by"`
+	RetryOf    string            `json:"retry_of"`
+	RetryAt    *time.Time        `json:"retry_at"`
+	Cancelling bool              `json:"cancelling"`
 	Code       string            `json:"error_code"`
 	Error      string            `json:"error_message"`
 	Parameters map[string]string `json:"parameters"`
@@ -78,6 +91,9 @@ type Step struct {
 	Rejected   int64      `json:"rows_rejected"`
 	Unpriced   int64      `json:"rows_unpriced"`
 	Pages      int64      `json:"pages_fetched"`
+	Adopted    int64      `json:"pages_adopted"`
+	Refetched  int64      `json:"pages_refetched"`
+	Billed     int64      `json:"bytes_billed"`
 	Requests   int64      `json:"requests"`
 	Retries    int64      `json:"retries"`
 	Start      *time.Time `json:"start_time"`
@@ -93,7 +109,8 @@ type Step struct {
 type Filter struct {
 	PipelineID string // exact tracking id
 	Status     Status
-	Limit      int // 1 to 100; 0 is the service's default
+	Limit      int    // 1 to 100; 0 is the service's default
+	Cursor     string // of the page before
 }
 
 // Health is how the service is: Status is healthy, alive or ready, or what keeps it from
