@@ -21,10 +21,10 @@ export GOFLAGS := -mod=readonly -buildvcs=false
 
 GENERATED := docs/processors.md docs/language.md
 
-.PHONY: help build build-job demo test test-long bench lint vet fmt generate verify golden ci clean tools vulncheck
+.PHONY: help build build-job image-service image-job image-check template demo test test-long bench lint vet fmt generate verify golden ci clean tools vulncheck
 
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/convergence; the first time about six minutes and 6 GB of memory
 	@echo "building bin/convergence; a first build compiles Beam, DuckDB and the SQL analyzer: about six minutes on two cores, 6 GB"
@@ -33,6 +33,22 @@ build: ## Build bin/convergence; the first time about six minutes and 6 GB of me
 build-job: ## Build bin/convergence-job, the entry of a Dataflow Flex Template, without cgo
 	@echo "building bin/convergence-job"
 	@CGO_ENABLED=0 $(GO) build -v -ldflags '$(LDFLAGS)' -o bin/convergence-job ./cmd/convergence-job 2>&1 | .ci/progress
+
+# What the Dockerfile builds: static binaries. The service leaves the embedded cloud out,
+# which is what needs cgo.
+image-service: ## Build bin/image/convergence, the service of the image, without the embedded cloud
+	@CGO_ENABLED=0 $(GO) build -tags noembedded -ldflags '$(LDFLAGS)' -o bin/image/convergence ./cmd/convergence
+
+image-job: ## Build bin/image/convergence-job, the binary of the Flex Template's image
+	@CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/image/convergence-job ./cmd/convergence-job
+
+image-check: image-job image-service ## Take the Dockerfile's steps without Docker and run what they build
+	@.ci/image-check bin/image
+
+template: image-job ## Write bin/flex-template.json, the container spec of TEMPLATE_IMAGE, for a bucket
+	@[[ -n "$(TEMPLATE_IMAGE)" ]] || { echo "make template TEMPLATE_IMAGE=REGION-docker.pkg.dev/PROJECT/REPOSITORY/convergence-job:TAG" >&2; exit 2; }
+	@bin/image/convergence-job --container_spec='$(TEMPLATE_IMAGE)' > bin/flex-template.json
+	@echo "bin/flex-template.json names $(TEMPLATE_IMAGE); put it into a bucket: gcloud storage cp bin/flex-template.json gs://BUCKET/templates/convergence.json"
 
 demo: build ## Run everything on this machine on real traffic traces and print the cost report
 	@$(GO) build -v -ldflags '$(LDFLAGS)' -o bin/demo ./testing/demo 2>&1 | .ci/progress
