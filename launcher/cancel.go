@@ -50,6 +50,31 @@ func (f *follower) cancel(discard bool) {
 	f.stop(cancelled)
 }
 
+// stopLeft ends the job that a launcher which is gone has left of a run that is not to go
+// on, and waits a while for its end. What it publishes nevertheless is fenced.
+func (l *Launcher) stopLeft(ctx context.Context, run Run) {
+	adopter, ok := l.cfg.Runner.(Adopter)
+	if !ok || run.Began.IsZero() {
+		return
+	}
+	folder, err := l.folder(run.ID)
+	if err != nil {
+		return
+	}
+	process, lives, err := adopter.Adopt(ctx, folder)
+	if err != nil || !lives {
+		return
+	}
+	process.Stop()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = process.Wait()
+	}()
+	sleep(ctx, recordTimeout, gone)
+	l.cfg.Log.Info("a job that was left was stopped", "run", run.ID, "org", run.Org)
+}
+
 // endCancelled ends a run that nobody works on.
 func (l *Launcher) endCancelled(org, id string) {
 	ctx, cancel := context.WithTimeout(l.ctx, 2*recordTimeout)

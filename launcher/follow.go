@@ -177,6 +177,7 @@ func (f *follower) prepare(ctx context.Context) (*runfolder.Result, error) {
 	switch {
 	case f.base.Cancelling:
 		f.stop(cancelled)
+		f.l.stopLeft(ctx, f.base)
 		return nil, context.Canceled
 	case f.planErr != nil:
 		return nil, f.planErr

@@ -251,6 +251,30 @@ func TestCommandThatDiedBeforeItClaimedAnythingIsLost(t *testing.T) {
 	}
 }
 
+func TestJobThatADeadLauncherLeftOfACancelledRunIsStopped(t *testing.T) {
+	b := newBench(t, childCompletes, service)
+	dead, store := dying(b, childWaits, service)
+	run := dead.launch(request("usage_cost"))
+	dead.started()
+	store.dead.Store(true)
+	if _, err := b.Cancel(t.Context(), "acme", run.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.end(run.ID); r.State != launcher.Cancelled || r.Epoch != 2 {
+		t.Errorf("the run ended as %s in epoch %d", r.State, r.Epoch)
+	}
+	folder, err := runfolder.Open(b.dir + "/runs/" + run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, lives, err := b.runner.Adopt(t.Context(), folder); lives || err != nil {
+		t.Errorf("its job lives: %t, %v", lives, err)
+	}
+	if s, err := b.store.Standing(t.Context(), "u1", 1); err != nil || s.State != launcher.Fenced {
+		t.Errorf("its generation is %+v, %v", s, err)
+	}
+}
+
 func TestNobodyElseStartsTheRunOfACommand(t *testing.T) {
 	b := newBench(t, childCompletes)
 	cli := request("usage_cost")

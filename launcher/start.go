@@ -107,6 +107,10 @@ func (l *Launcher) claimRun(ctx context.Context, run Run) (_ *follower, again bo
 		slicesOf = sliceNames(run, plan)
 	}
 	if err := l.lookFirst(ctx, run, name, slicesOf); err != nil {
+		var waiting *Waiting
+		if errors.As(err, &waiting) { // its slices were taken over while nobody looked after it
+			l.stopLeft(ctx, run)
+		}
 		return nil, false, err
 	}
 	own, err := l.keeper.Acquire(ctx, run.Org, name, run.ID)
