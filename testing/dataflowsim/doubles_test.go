@@ -37,7 +37,7 @@ func (s *items) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
 	var rows []string
 	for i := range s.rows {
-		rows = append(rows, fmt.Sprintf(`{"id":%d}`, page*s.rows+i))
+		rows = append(rows, fmt.Sprintf(`{"usage_date":"2026-08-19","org_slug":"acme","service":"s-%d","units":1}`, page*s.rows+i))
 	}
 	next := "null"
 	if page+1 < s.pages {
@@ -63,12 +63,12 @@ func (s *items) extractor(id, destination string) string {
 
 // destinations has one of every write mode, by the name of its step and table.
 var destinations = map[string]string{
-	"appended":       "{table: appended, write_mode: append}",
-	"appended_keyed": "{table: appended_keyed, write_mode: append, key_fields: [id]}",
-	"inserted":       "{table: inserted, write_mode: insert_new, key_fields: [id]}",
-	"merged":         "{table: merged, write_mode: merge, key_fields: [id]}",
-	"replaced":       "{table: replaced, write_mode: replace_partition}",
-	"overwritten":    "{table: overwritten, write_mode: overwrite}",
+	"appended":       "write_mode: append",
+	"appended_keyed": "write_mode: append, key_fields: [service]",
+	"inserted":       "write_mode: insert_new, key_fields: [service]",
+	"merged":         "write_mode: merge, key_fields: [service]",
+	"replaced":       "write_mode: replace_partition",
+	"overwritten":    "write_mode: overwrite",
 }
 
 // Bundles that are executed twice at once, or whose worker is lost after all was done,
@@ -81,21 +81,29 @@ func TestRepeatedBundlesDoubleNothingInAnyWriteMode(t *testing.T) {
 		w.sim.SetFaults(f)
 		document := "pipeline_id: p\nsteps:"
 		for id, d := range destinations {
-			document += api.extractor(id, d)
+			document += api.extractor(id, fmt.Sprintf("{table: %s, schema_ref: example/usage/example_usage_final, %s}", id, d))
 		}
-		if r := w.run(spec(document)); r.State != runfolder.Completed || len(r.Steps) != len(destinations) {
+		one := spec(document)
+		one.EndDate = one.StartDate
+		if r := w.run(one); r.State != runfolder.Completed || len(r.Steps) != len(destinations) {
 			t.Fatalf("the run ended as %+v", r)
+		}
+		switch asked := api.requests.Load(); {
+		case f.Twice && asked <= pages*int64(len(destinations)): // not twice as often: one may find what the other has staged
+			t.Errorf("the provider was asked %d times only: no bundle was executed twice", asked)
+		case len(f.LoseBundles) > 0 && !f.Twice && w.lost() < len(f.LoseBundles):
+			t.Errorf("%d workers were lost, not %d", w.lost(), len(f.LoseBundles))
 		}
 		landed := map[string]string{}
 		for id := range destinations {
-			landed[id] = w.scalar(fmt.Sprintf("SELECT CONCAT(COUNT(*), ' rows, ', COUNT(DISTINCT JSON_VALUE(raw_data, '$.id')), ' ids') FROM `%s.%s`", dataset, id))
+			landed[id] = w.scalar(fmt.Sprintf("SELECT CONCAT(COUNT(*), ' rows, ', COUNT(DISTINCT service), ' keys') FROM `%s.%s`", dataset, id))
 		}
 		return landed
 	}
 	want := land(t, dataflowsim.Faults{})
 	for id, got := range want {
-		if !strings.HasSuffix(got, fmt.Sprintf(" %d ids", pages*rows)) {
-			t.Errorf("undisturbed, %s holds %s", id, got)
+		if all := fmt.Sprintf("%d rows, %d keys", pages*rows, pages*rows); got != all {
+			t.Errorf("undisturbed, %s holds %s, not %s", id, got, all)
 		}
 	}
 	for name, f := range map[string]dataflowsim.Faults{
@@ -111,4 +119,18 @@ func TestRepeatedBundlesDoubleNothingInAnyWriteMode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lost is how many tries of bundles the service says were lost with their worker.
+func (w *world) lost() int {
+	w.t.Helper()
+	n := 0
+	for _, j := range w.sim.Jobs() {
+		for _, m := range must(w.dataflow.Projects.Locations.Jobs.Messages.List(project, region, j.Id).Do()).JobMessages {
+			if strings.Contains(m.MessageText, "is lost") {
+				n++
+			}
+		}
+	}
+	return n
 }
