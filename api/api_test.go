@@ -1,14 +1,19 @@
 package api_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/cloudact/convergence/api"
 )
 
 const (
@@ -308,5 +313,45 @@ func TestRequestIDOfTheCallerIsKeptIfItIsPlain(t *testing.T) {
 		if (got == id) != kept || got == "" {
 			t.Errorf("request id %q becomes %q", id, got)
 		}
+	}
+}
+
+func TestUnknownKeysCostNoWarehouseCallEach(t *testing.T) {
+	s := newService(t)
+	s.ask("GET", runsPath, "acme-key", "")
+	before := s.calls.Load()
+	for i := range 300 {
+		if a := s.ask("GET", runsPath, "guess"+strconv.Itoa(i), ""); a.status != 401 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if made := s.calls.Load() - before; made > 20 { // a load takes a few calls, and there is one in five seconds
+		t.Errorf("300 unknown keys cost %d calls to the warehouse", made)
+	}
+}
+
+func TestTheDocsPageNeedsNoScriptAndNoOtherHost(t *testing.T) {
+	f := newFront(t, nil)
+	w := f.ask("GET", "/docs", "192.0.2.1")
+	page, policy := w.Body.String(), w.Header().Get("Content-Security-Policy")
+	style := page[strings.Index(page, "<style>")+len("<style>") : strings.Index(page, "</style>")]
+	sum := sha256.Sum256([]byte(style))
+	if want := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(policy, want) {
+		t.Errorf("the policy %s does not allow the page's own style %s", policy, want)
+	}
+	if strings.Contains(page, "<script") || strings.Contains(page, "//unpkg") || strings.Contains(page, "http://") || strings.Contains(page, "https://") {
+		t.Error("the page asks for more than itself")
+	}
+	for _, want := range []string{"/api/v1/pipelines/runs/{id}", "pipelines:execute", "X-API-Key", "trigger_by"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	without := newFront(t, func(c *api.Config) { c.NoDocs = true })
+	if w := without.ask("GET", "/docs", "192.0.2.1"); w.Code != 404 {
+		t.Errorf("docs that are off: %d", w.Code)
+	}
+	if w := without.ask("GET", "/", "192.0.2.1"); !strings.Contains(w.Body.String(), `"docs":"disabled"`) {
+		t.Errorf("/ says %s", w.Body)
 	}
 }

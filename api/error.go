@@ -206,8 +206,11 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	p.Instance, p.RequestID = r.URL.Path, x.id
 	x.code, x.detail = p.Code, p.Detail
 	h := w.Header()
-	for name, values := range p.GetHeaders() {
-		h[name] = values
+	if p.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(seconds(p.retry)))
+	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
 	}
 	h["Content-Type"] = problemType
 	w.WriteHeader(p.Status)

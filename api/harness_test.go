@@ -84,6 +84,7 @@ type service struct {
 	log      *bytes.Buffer
 	stopping atomic.Bool
 	down     atomic.Bool
+	calls    atomic.Int64 // to the warehouse
 }
 
 func newService(t *testing.T) *service {
@@ -124,6 +125,7 @@ func (s *service) warehouse() string {
 		s.t.Fatal(err)
 	}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.calls.Add(1)
 		if s.down.Load() {
 			http.Error(w, `{"error":{"code":403,"message":"dataset-internals"}}`, http.StatusForbidden)
 			return
