@@ -55,6 +55,7 @@ type languageKey struct {
 	Description string                 `json:"description"`
 	Enum        []any                  `json:"enum"`
 	Properties  map[string]languageKey `json:"properties"`
+	AnyOf       []languageKey          `json:"anyOf"`
 }
 
 func (a *app) printLanguage() error {
@@ -102,6 +103,8 @@ func (a *app) printKeyRows(prefix string, keys map[string]languageKey, required 
 			kind = "array"
 		case kind == "" && k.Ref != "":
 			kind = "object"
+		case len(k.AnyOf) > 0:
+			kind = anyOf(k.AnyOf)
 		case kind == "":
 			kind = "string"
 		}
@@ -114,4 +117,13 @@ func (a *app) printKeyRows(prefix string, keys map[string]languageKey, required 
 		fmt.Fprintf(a.out, "| `%s%s` | %s | %s |\n", prefix, name, kind, strings.TrimSpace(meaning))
 		a.printKeyRows(prefix+name+".", k.Properties, nil)
 	}
+}
+
+// anyOf names the types that a key may have.
+func anyOf(keys []languageKey) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.Type
+	}
+	return strings.Join(names, " or ")
 }

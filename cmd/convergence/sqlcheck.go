@@ -17,19 +17,34 @@ import (
 // with the first statement, so that documents without SQL do not pay for it.
 type sqlChecker struct {
 	start func() (*analyze.Analyzer, error)
+	known sqlVerdicts
 }
 
 func newSQLChecker() *sqlChecker {
 	return &sqlChecker{start: sync.OnceValues(analyze.New)}
 }
 
-// Check implements configs.SQLChecker.
+// Check implements configs.SQLChecker. A statement is analysed once as long as the tables
+// that it asks for stay what they were.
 func (c *sqlChecker) Check(ctx context.Context, r configs.SQLRequest) configs.SQLResult {
+	if found, ok := c.known.find(r); ok {
+		return found
+	}
+	asked := map[string]told{}
+	out := c.analyse(ctx, r, asked)
+	if ctx.Err() == nil {
+		c.known.keep(r, asked, out)
+	}
+	return out
+}
+
+// analyse notes in asked what it was told of tables.
+func (c *sqlChecker) analyse(ctx context.Context, r configs.SQLRequest, asked map[string]told) configs.SQLResult {
 	analyzer, err := c.start()
 	if err != nil {
 		return configs.SQLResult{Problems: []configs.SQLProblem{unchecked(err)}}
 	}
-	catalog := &declaredTables{tables: r.Tables, opaque: map[string]bool{}, home: r.Project + "." + r.Dataset + "."}
+	catalog := &declaredTables{tables: r.Tables, asked: asked, opaque: map[string]bool{}, home: r.Project + "." + r.Dataset + "."}
 	options := analyze.Options{DefaultProject: r.Project, DefaultDataset: r.Dataset, Catalog: catalog}
 	for _, p := range r.Params {
 		options.Params = append(options.Params, analyze.Param{Name: p.Name, Type: p.Type.String()})
@@ -73,6 +88,7 @@ func columnsOf(s *analyze.Statement) []configs.SQLColumn {
 // declares: it is let through without columns, so that the rest of a statement is read.
 type declaredTables struct {
 	tables map[string][]configs.SQLColumn
+	asked  map[string]told
 	opaque map[string]bool
 	reads  []string
 	home   string // what names of the run's own dataset start with
@@ -82,6 +98,7 @@ type declaredTables struct {
 func (d *declaredTables) Table(_ context.Context, project, dataset, name string) (*analyze.Table, error) {
 	key := project + "." + dataset + "." + name
 	columns, declared := d.tables[key]
+	d.asked[key] = told{columns, declared}
 	if strings.HasPrefix(strings.ToUpper(name), "INFORMATION_SCHEMA.") {
 		d.opaque[key] = true // there in every warehouse
 	}

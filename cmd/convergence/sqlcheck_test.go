@@ -93,3 +93,30 @@ func BenchmarkValidateTwentyStepsOfSQL(b *testing.B) {
 		}
 	}
 }
+
+func TestAVerdictHoldsAsLongAsTheTablesDo(t *testing.T) {
+	c := newSQLChecker()
+	ask := func(sql string, tables map[string][]configs.SQLColumn) string {
+		t.Helper()
+		r := c.Check(t.Context(), configs.SQLRequest{SQL: sql, Project: "p", Dataset: "d", Tables: tables})
+		out := ""
+		for _, p := range r.Problems {
+			out += p.Message
+		}
+		return out
+	}
+	const sql = "SELECT a FROM t"
+	a := map[string][]configs.SQLColumn{"p.d.t": {{Name: "a", Type: "INT64"}}, "p.d.other": nil}
+	b := map[string][]configs.SQLColumn{"p.d.t": {{Name: "b", Type: "INT64"}}}
+	for range 2 {
+		if got := ask(sql, a); got != "" {
+			t.Errorf("with column a: %s", got)
+		}
+		if got := ask(sql, b); !strings.Contains(got, "Unrecognized name: a") {
+			t.Errorf("without column a: %q", got)
+		}
+		if got := ask(sql, nil); !strings.Contains(got, "nothing declares the table t") {
+			t.Errorf("without the table: %q", got)
+		}
+	}
+}
