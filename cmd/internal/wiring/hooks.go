@@ -3,6 +3,8 @@ package wiring
 import (
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/cloudact/convergence/configs"
@@ -44,7 +46,17 @@ func (e Environment) Hooks(catalog *configs.Catalog, clients *Clients) {
 	e.Static(catalog)
 	source.UseSecrets(credentials.Plain{Store: clients.Credentials})
 	sink.UseWarehouse(clients)
+	sink.UseFiles(e.fileFolder)
 	process.UseOwnPrices(e.ownPrices(catalog, clients))
+}
+
+// fileFolder is the only folder that steps of an org may write files into.
+func (e Environment) fileFolder(org string) (string, error) {
+	dir, err := filepath.Abs(filepath.Join(e.DataDir, "files", org))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o750)
 }
 
 func shippedPrices() (*pricing.Table, error) {
