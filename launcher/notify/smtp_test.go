@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -231,7 +232,7 @@ func (l letter) parts(t *testing.T) (plain, html string) {
 	r := multipart.NewReader(strings.NewReader(l.body), params["boundary"])
 	for {
 		part, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return plain, html
 		}
 		if err != nil {

@@ -43,11 +43,11 @@ type Config struct {
 	PageDelay time.Duration
 }
 
-// Rule makes matching calls fail or wait; Call is one request that the provider was sent.
-type (
-	Rule = faults.Rule
-	Call = faults.Call
-)
+// Rule makes matching calls fail or wait.
+type Rule = faults.Rule
+
+// Call is one request that the provider was sent.
+type Call = faults.Call
 
 // Server is a simulated provider. It is safe for concurrent use and holds nothing that
 // needs closing.

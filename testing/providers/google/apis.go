@@ -183,7 +183,9 @@ func (p pages) of(w http.ResponseWriter, r *http.Request, n int) (from, to int, 
 	if token := r.URL.Query().Get("pageToken"); token != "" {
 		raw, err := base64.URLEncoding.DecodeString(token)
 		text, marked := strings.CutPrefix(string(raw), tokenMark)
-		if from, err = strconv.Atoi(text); err != nil || !marked || from < 0 || from > n {
+		at, numErr := strconv.Atoi(text)
+		from = at
+		if err != nil || numErr != nil || !marked || from < 0 || from > n {
 			writeStatus(w, http.StatusBadRequest, "INVALID_ARGUMENT", "Invalid page token.")
 			return 0, 0, "", false
 		}

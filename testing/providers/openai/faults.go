@@ -6,11 +6,11 @@ import (
 	"github.com/cloudact/convergence/testing/providers/faults"
 )
 
-// Rule makes matching calls fail or wait; Call is one request that the provider was sent.
-type (
-	Rule = faults.Rule
-	Call = faults.Call
-)
+// Rule makes matching calls fail or wait.
+type Rule = faults.Rule
+
+// Call is one request that the provider was sent.
+type Call = faults.Call
 
 // writeFault answers with the provider's error body.
 func writeFault(w http.ResponseWriter, status int) {
