@@ -9,6 +9,9 @@ package dataflow
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -87,7 +90,10 @@ type Runner struct {
 	wake     chan struct{} // asks for a poll before its time
 }
 
-var _ launcher.Runner = (*Runner)(nil)
+var (
+	_ launcher.Runner  = (*Runner)(nil)
+	_ launcher.Adopter = (*Runner)(nil)
+)
 
 // New checks the configuration and returns a runner; it asks nobody.
 func New(cfg Config) (*Runner, error) {
@@ -135,28 +141,44 @@ func (r *Runner) Start(ctx context.Context, folder *runfolder.Folder) (launcher.
 	if err != nil {
 		return nil, err
 	}
-	job, err := r.find(ctx, identityOf(spec))
+	id := identityOf(spec)
+	job, err := r.find(ctx, id)
 	if err != nil {
 		return nil, r.refused(err)
 	}
-	if job == nil {
-		if job, err = r.launch(ctx, spec); err != nil {
+	if job == nil || !id.goesOn(job) {
+		if job, err = r.launch(ctx, id, spec); err != nil {
 			return nil, r.refused(err)
 		}
 	}
 	return r.follow(folder, spec, job)
 }
 
-// Adopt returns the job of a run folder's attempt if there is one, in whatever state: a
-// job that has ended leaves its result as soon as it is waited for.
+// goesOn reports whether a job of ours is to be followed, and not another one launched:
+// an active one always, for two would only fence each other off; one that has ended only
+// if it did this very work. A cancelled one did not: its work is resumed by the next.
+func (id identity) goesOn(j *df.Job) bool {
+	return !terminal(j.CurrentState) || j.CurrentState != stateCancelled && j.Labels[labelWork] == id.labels[labelWork]
+}
+
+// Adopt implements launcher.Adopter. Of a job that has ended it leaves the result in the
+// folder and says that none lives.
 func (r *Runner) Adopt(ctx context.Context, folder *runfolder.Folder) (launcher.Process, bool, error) {
 	spec, err := folder.ReadSpec()
 	if err != nil {
 		return nil, false, err
 	}
-	job, err := r.find(ctx, identityOf(spec))
-	if err != nil || job == nil {
+	id := identityOf(spec)
+	job, err := r.find(ctx, id)
+	if err != nil || job == nil || !id.goesOn(job) {
 		return nil, false, err
+	}
+	if terminal(job.CurrentState) && job.ReplacedByJobId == "" {
+		p, err := r.process(folder, spec, job)
+		if err != nil {
+			return nil, false, err
+		}
+		return nil, false, errors.Join(p.finish(ctx, job), folder.Close())
 	}
 	p, err := r.follow(folder, spec, job)
 	return p, err == nil, err
@@ -185,6 +207,8 @@ const (
 	labelAttempt  = "convergence-attempt"
 	labelEpoch    = "convergence-epoch"
 	labelPipeline = "convergence-pipeline"
+	labelWork     = "convergence-work"   // hash of what is to be done
+	labelFolder   = "convergence-folder" // where the launch put the spec
 )
 
 var owning = []string{labelOrg, labelRun, labelAttempt}
@@ -197,7 +221,7 @@ func identityOf(s runfolder.Spec) identity {
 		name: fmt.Sprintf("convergence-%s-%s-a%d", strings.ReplaceAll(s.Org, "_", "-"), strings.ToLower(s.RunID), s.Attempt),
 		labels: map[string]string{
 			labelOrg: labelValue(s.Org), labelRun: labelValue(s.RunID), labelAttempt: strconv.Itoa(s.Attempt),
-			labelEpoch: strconv.Itoa(s.Epoch), labelPipeline: labelValue(s.Pipeline),
+			labelEpoch: strconv.Itoa(s.Epoch), labelPipeline: labelValue(s.Pipeline), labelWork: workOf(s),
 		},
 	}
 }
@@ -250,9 +274,21 @@ func (id identity) of(j *df.Job) ownership {
 	}
 }
 
-// folder is where the job of a spec finds its spec and leaves outcomes.
-func (r *Runner) folder(s runfolder.Spec, epoch string) (*gcsfolder.Folder, error) {
-	return gcsfolder.Open(r.cfg.Storage, fmt.Sprintf("%s/%s/%s/a%d-e%s", strings.TrimSuffix(r.cfg.Folder, "/"), s.Org, s.RunID, s.Attempt, epoch))
+// workOf is a hash of what a spec wants done, which two launchers of one attempt agree
+// about unless generations were given up in between.
+func workOf(s runfolder.Spec) string {
+	b, _ := json.Marshal([]any{s.Pipeline, s.Document, s.Params, s.StartDate, s.EndDate, s.Generations}) // plain data
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:12])
+}
+
+// folder is where the job of a spec finds its spec and leaves outcomes. Every launch has
+// one of its own, which the job's label names, so that outcomes of two jobs never meet.
+func (r *Runner) folder(s runfolder.Spec, launch string) (*gcsfolder.Folder, error) {
+	if launch == "" {
+		return nil, fmt.Errorf("the job of run %s does not say where its folder is", s.RunID)
+	}
+	return gcsfolder.Open(r.cfg.Storage, fmt.Sprintf("%s/%s/%s/a%d-%s", strings.TrimSuffix(r.cfg.Folder, "/"), s.Org, s.RunID, s.Attempt, launch))
 }
 
 func (r *Runner) labels(id identity) map[string]string {

@@ -114,7 +114,8 @@ func (b *bench) only() df.Job {
 // outcomes leaves what the job's own processes leave: the plan, and how steps ended.
 func (b *bench) outcomes(plan []gcsfolder.Step, steps ...runfolder.StepResult) {
 	b.t.Helper()
-	f := must(gcsfolder.Open(b.config.Storage, fmt.Sprintf("%s/acme_corp/%s/a1-e1", b.config.Folder, runID)))
+	jobs := b.sim.Jobs() // of the newest
+	f := must(gcsfolder.Open(b.config.Storage, fmt.Sprintf("%s/acme_corp/%s/a1-%s", b.config.Folder, runID, jobs[len(jobs)-1].Labels["convergence-folder"])))
 	if err := f.WritePlan(b.t.Context(), gcsfolder.Plan{Steps: plan}); err != nil {
 		b.t.Fatal(err)
 	}

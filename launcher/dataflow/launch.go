@@ -2,11 +2,13 @@ package dataflow
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -82,9 +84,9 @@ func (r *Runner) get(ctx context.Context, id string) (*df.Job, error) {
 
 // launch uploads the spec and launches the template until it is known that the job
 // exists. The name never changes between tries: it is what keeps two jobs from running.
-func (r *Runner) launch(ctx context.Context, spec runfolder.Spec) (*df.Job, error) {
-	id := identityOf(spec)
-	folder, err := r.folder(spec, id.labels[labelEpoch])
+func (r *Runner) launch(ctx context.Context, id identity, spec runfolder.Spec) (*df.Job, error) {
+	id.labels[labelFolder] = fmt.Sprintf("e%d-%s", spec.Epoch, strings.ToLower(rand.Text()[:8]))
+	folder, err := r.folder(spec, id.labels[labelFolder])
 	if err != nil {
 		return nil, err
 	}
@@ -141,15 +143,24 @@ func (r *Runner) unclear(ctx context.Context, id identity, err error) (*df.Job, 
 		return nil, &launcher.Error{Code: CodeLaunch, Message: "Dataflow refuses to launch the job: " + answer.Message, Err: err}
 	default:
 		r.log.Warn("the answer to a launch is lost", "job", id.name, "error", err)
-		return r.find(ctx, id)
+		return r.going(ctx, id)
 	}
+}
+
+// going finds a job that is not one of an earlier launch that has ended.
+func (r *Runner) going(ctx context.Context, id identity) (*df.Job, error) {
+	job, err := r.find(ctx, id)
+	if err != nil || job == nil || !id.goesOn(job) {
+		return nil, err
+	}
+	return job, nil
 }
 
 // awaited waits until lists show a job that is known to exist.
 func (r *Runner) awaited(ctx context.Context, id identity) (*df.Job, error) {
 	deadline := time.Now().Add(r.cfg.Patience)
 	for pause := range r.pauses() {
-		job, err := r.find(ctx, id)
+		job, err := r.going(ctx, id)
 		if job != nil || err != nil {
 			return job, err
 		}

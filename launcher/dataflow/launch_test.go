@@ -42,7 +42,7 @@ func TestLaunchNamesAndLabelsTheJobAfterItsRun(t *testing.T) {
 		}
 	}
 	p := sent.LaunchParameter
-	if p == nil || p.Parameters["spec"] != "gs://"+bucket+"/runs/acme_corp/"+runID+"/a1-e1/spec.json" || p.Parameters["environment"] != "development" {
+	if p == nil || p.Parameters["spec"] != "gs://"+bucket+"/runs/acme_corp/"+runID+"/a1-"+job.Labels["convergence-folder"]+"/spec.json" || p.Parameters["environment"] != "development" {
 		t.Fatalf("the launch says %+v", p)
 	}
 	if e := p.Environment; e.NumWorkers != 2 || e.MaxWorkers != 5 || e.ServiceAccountEmail == "" || e.IpConfiguration != "WORKER_IP_PRIVATE" {
@@ -80,17 +80,6 @@ func TestLostAnswersNeverMakeASecondJob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.faults(f)
-			if f.LateLabels {
-				go func() {
-					for len(b.sim.Jobs()) == 0 {
-						time.Sleep(glance)
-					}
-					time.Sleep(5 * glance)
-					b.sim.Change(b.sim.Jobs()[0].Id, func(j *df.Job) {
-						j.Labels = map[string]string{"convergence-org": "acme_corp", "convergence-run": runID, "convergence-attempt": "1", "convergence-epoch": "1"}
-					})
-				}()
-			}
 			b.start(b.runner(), b.folder(spec()))
 			if job := b.only(); job.Name != jobName {
 				t.Errorf("the job is %+v", job)
@@ -161,17 +150,59 @@ func TestAdoptFindsJobsOfAllStatesAndStartsNone(t *testing.T) {
 		t.Errorf("without a job it says %t, %v", found, err)
 	}
 	b.start(r, b.folder(spec()))
-	b.sim.SetState(b.only().Id, dataflowsim.Cancelled)
-	folder := b.folder(spec())
-	p, found, err := b.runner().Adopt(t.Context(), folder)
-	if err != nil || !found {
-		t.Fatalf("it says %t, %v", found, err)
+	if _, lives, err := b.runner().Adopt(t.Context(), b.folder(spec())); err != nil || !lives {
+		t.Errorf("of a queued job it says %t, %v", lives, err)
 	}
-	if result := b.end(p, folder); result.State != runfolder.Cancelled {
-		t.Errorf("the job ended as %+v", result)
+	b.outcomes(plan("a"), step("a", 0, runfolder.StepCompleted))
+	b.sim.SetState(b.only().Id, dataflowsim.Done)
+	folder := b.folder(spec())
+	if _, lives, err := b.runner().Adopt(t.Context(), folder); err != nil || lives {
+		t.Errorf("of a job that has ended it says %t, %v", lives, err)
+	}
+	if result := must(folder.ReadResult()); result.State != runfolder.Completed || len(result.Steps) != 1 {
+		t.Errorf("it left %+v", result)
 	}
 	if n := b.sim.Count(dataflowsim.CallLaunch); n != 1 {
 		t.Errorf("%d launches", n)
+	}
+}
+
+// The attempt of a run may need a second job: its first was cancelled when the service
+// was stopped, or its generations were given up. The jobs' outcomes never mix.
+func TestOnlyAJobThatDidTheSameWorkIsTakenForTheNextOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		state  string
+		change func(*runfolder.Spec)
+		jobs   int
+	}{
+		"done":                          {dataflowsim.Done, func(*runfolder.Spec) {}, 1},
+		"done, seen by the next epoch":  {dataflowsim.Done, func(s *runfolder.Spec) { s.Epoch, s.Deadline = 2, s.Deadline.Add(time.Hour) }, 1},
+		"failed":                        {dataflowsim.Failed, func(*runfolder.Spec) {}, 1},
+		"failed, with next generations": {dataflowsim.Failed, func(s *runfolder.Spec) { s.Generations = map[string]int{"u": 4} }, 2},
+		"cancelled":                     {dataflowsim.Cancelled, func(*runfolder.Spec) {}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.start(b.runner(), b.folder(spec()))
+			b.outcomes(plan("a"), step("a", 0, runfolder.StepFailed))
+			b.sim.SetState(b.only().Id, c.state)
+			next := spec()
+			c.change(&next)
+			folder := b.folder(next)
+			p := b.start(b.runner(), folder)
+			jobs := b.sim.Jobs()
+			if len(jobs) != c.jobs {
+				t.Fatalf("there are %d jobs, not %d", len(jobs), c.jobs)
+			}
+			if c.jobs == 1 {
+				return
+			}
+			b.outcomes(plan("a"), step("a", 0, runfolder.StepCompleted))
+			b.sim.SetState(jobs[1].Id, dataflowsim.Done)
+			if r := b.end(p, folder); r.State != runfolder.Completed || len(r.Steps) != 1 {
+				t.Errorf("the second job left %+v", r)
+			}
+		})
 	}
 }
 

@@ -79,7 +79,7 @@ func benchmarkPolling(b *testing.B, n int, interval time.Duration, most float64)
 		s.RunID = fmt.Sprintf("run-%04d", i)
 		name := fmt.Sprintf("convergence-acme-corp-%s-a1", s.RunID)
 		job := df.Job{Id: fmt.Sprint("job-", i), Name: name, CurrentState: "JOB_STATE_RUNNING", Type: "JOB_TYPE_BATCH", Labels: map[string]string{
-			"convergence-org": "acme_corp", "convergence-run": s.RunID, "convergence-attempt": "1", "convergence-epoch": "1",
+			"convergence-org": "acme_corp", "convergence-run": s.RunID, "convergence-attempt": "1", "convergence-folder": "e1-x",
 		}}
 		a.jobs[name] = job
 		all.Jobs = append(all.Jobs, &job)

@@ -42,10 +42,9 @@ type process struct {
 
 var _ launcher.Process = (*process)(nil)
 
-// follow follows a job that is ours. The folder of its outcomes is that of the epoch that
-// launched it.
-func (r *Runner) follow(folder *runfolder.Folder, spec runfolder.Spec, j *df.Job) (launcher.Process, error) {
-	remote, err := r.folder(spec, j.Labels[labelEpoch])
+// process makes the process of a job that is ours.
+func (r *Runner) process(folder *runfolder.Folder, spec runfolder.Spec, j *df.Job) (*process, error) {
+	remote, err := r.folder(spec, j.Labels[labelFolder])
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +61,15 @@ func (r *Runner) follow(folder *runfolder.Folder, spec runfolder.Spec, j *df.Job
 		if e.Kind == runfolder.KindStep {
 			p.told[e.Step] = true
 		}
+	}
+	return p, nil
+}
+
+// follow follows a job until it ends.
+func (r *Runner) follow(folder *runfolder.Folder, spec runfolder.Spec, j *df.Job) (launcher.Process, error) {
+	p, err := r.process(folder, spec, j)
+	if err != nil {
+		return nil, err
 	}
 	r.log.Info("following a Dataflow job", "run", spec.RunID, "job", j.Id, "name", j.Name)
 	r.mu.Lock()

@@ -32,7 +32,7 @@ type Faults struct {
 	// ExistingJob answers a launch under the name of an active job with that job and
 	// status 200, instead of 409.
 	ExistingJob bool
-	// LateLabels shows the labels of a launch only once its graph is there.
+	// LateLabels shows the labels of a launch only after a few looks at the job.
 	LateLabels bool
 	// MaxActive is the quota of active jobs of a project and region; 0 = none.
 	MaxActive int

@@ -31,7 +31,9 @@ type job struct {
 	project  string
 	messages []*df.JobMessage
 	metrics  []*df.MetricUpdate
-	hidden   int // lists that do not show it yet
+	hidden   int               // lists that do not show it yet
+	late     map[string]string // labels that do not show yet
+	looks    int               // until they show
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 }

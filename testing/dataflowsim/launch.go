@@ -16,6 +16,9 @@ import (
 	df "google.golang.org/api/dataflow/v1b3"
 )
 
+// looksUntilLabels is how often a job is got before it shows labels that are late.
+const looksUntilLabels = 3
+
 // launch checks a request as the service does and starts the launcher.
 func (s *Sim) launch(r *http.Request) (any, error) {
 	var in df.LaunchFlexTemplateRequest
@@ -45,6 +48,9 @@ func (s *Sim) launch(r *http.Request) (any, error) {
 		labels = nil
 	}
 	j := s.add(project, location, p.JobName, Queued, labels)
+	if s.faults.LateLabels {
+		j.late, j.looks = p.Environment.AdditionalUserLabels, looksUntilLabels
+	}
 	if !in.ValidateOnly {
 		s.wg.Go(func() { s.finish(j, s.build(j, p)) })
 	}

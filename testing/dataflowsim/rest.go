@@ -154,6 +154,9 @@ func (s *Sim) get(r *http.Request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if j := s.find(r.PathValue("id")); j != nil && j.project == r.PathValue("project") && j.view.Location == r.PathValue("location") {
+		if j.looks--; j.looks == 0 {
+			j.view.Labels = j.late
+		}
 		return j.view, nil
 	}
 	return nil, notFound(r.PathValue("id"))
