@@ -67,14 +67,18 @@ func newRun(trigger string) launcher.Run {
 	return launcher.Run{ID: uuid.NewString(), Org: "acme", Trigger: trigger, State: launcher.Pending, Attempt: 1}
 }
 
-func (o *office) admits(run launcher.Run, code launcher.Code) *launcher.Error {
+// admits asks for a run and returns when to ask again.
+func (o *office) admits(run launcher.Run, code launcher.Code) time.Duration {
 	o.t.Helper()
 	err := o.Admit(context.Background(), run, nil)
 	var refused *launcher.Error
 	if errors.As(err, &refused); err != nil && refused == nil || code == "" && err != nil || code != "" && (refused == nil || refused.Code != code) {
 		o.t.Errorf("answer is %v, want code %q", err, code)
 	}
-	return refused
+	if refused == nil {
+		return 0
+	}
+	return refused.RetryAfter
 }
 
 func (o *office) usage() queue.Tally {
@@ -128,7 +132,7 @@ func TestWhoMayHaveRuns(t *testing.T) {
 		stranger.Org = "nobody"
 		o.admits(stranger, launcher.CodeForbidden)
 		o.fault = errors.New("the warehouse is away")
-		if e := o.admits(newRun("api"), launcher.CodeUnavailable); e.RetryAfter <= 0 {
+		if again := o.admits(newRun("api"), launcher.CodeUnavailable); again <= 0 {
 			t.Error("it does not say when to ask again")
 		}
 	})
@@ -158,13 +162,13 @@ func TestDaysAndMonthsRollOverByThemselves(t *testing.T) {
 		o.accounts["acme"] = account(2, 3, 10)
 		o.admits(newRun("api"), "")
 		o.admits(newRun("scheduler"), "")
-		if e := o.admits(newRun("api"), launcher.CodeDailyQuota); e.RetryAfter != 2*time.Hour {
-			t.Errorf("ask again in %s", e.RetryAfter)
+		if again := o.admits(newRun("api"), launcher.CodeDailyQuota); again != 2*time.Hour {
+			t.Errorf("ask again in %s", again)
 		}
 		o.now = o.now.Add(3 * time.Hour) // 30 June
 		o.admits(newRun("api"), "")
-		if e := o.admits(newRun("api"), launcher.CodeMonthlyQuota); e.RetryAfter != 23*time.Hour {
-			t.Errorf("ask again in %s", e.RetryAfter)
+		if again := o.admits(newRun("api"), launcher.CodeMonthlyQuota); again != 23*time.Hour {
+			t.Errorf("ask again in %s", again)
 		}
 		if u := o.usage(); u.Today != 1 || u.Month != 3 {
 			t.Errorf("usage is %+v", u)
@@ -195,8 +199,14 @@ func TestWhatIsGivenBack(t *testing.T) {
 			began   bool
 			counted int
 		}{
-			{launcher.Completed, true, 1}, {launcher.Failed, true, 1}, {launcher.Timeout, true, 1}, {launcher.Cancelled, true, 1},
-			{launcher.Cancelled, false, 0}, {launcher.Failed, false, 0}, {launcher.Pending, false, 0}, {launcher.Completed, false, 1},
+			{launcher.Completed, true, 1},
+			{launcher.Failed, true, 1},
+			{launcher.Timeout, true, 1},
+			{launcher.Cancelled, true, 1},
+			{launcher.Cancelled, false, 0},
+			{launcher.Failed, false, 0},
+			{launcher.Pending, false, 0},
+			{launcher.Completed, false, 1},
 		} {
 			for _, trigger := range []string{"api", "scheduler"} {
 				before := o.usage()
@@ -229,7 +239,7 @@ func TestSlots(t *testing.T) {
 		ctx := context.Background()
 		first, second := newRun("api"), newRun("scheduler")
 		o.admits(first, "")
-		if e := o.admits(newRun("api"), launcher.CodeConcurrentLimit); e.RetryAfter <= 0 {
+		if again := o.admits(newRun("api"), launcher.CodeConcurrentLimit); again <= 0 {
 			t.Error("it does not say when to ask again")
 		}
 		o.admits(second, "")

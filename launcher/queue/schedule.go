@@ -126,8 +126,7 @@ func (s Schedule) nextElapsed(after time.Time) (time.Time, bool) {
 		if end.IsZero() || slot.Before(end) {
 			return slot, true
 		}
-		after = end.Add(-time.Nanosecond) // the change itself may be a slot
-		if wall := wallOf(end.In(s.zone)); dueAt(s.cron, wall) {
+		if dueAt(s.cron, wallOf(end.In(s.zone))) { // the change itself is a slot
 			return end.UTC(), true
 		}
 		after = end

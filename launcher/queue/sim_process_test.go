@@ -83,10 +83,10 @@ func (p *process) awake(ctx context.Context) error {
 }
 
 func (p *process) pause() {
-	for2 := p.w.between(5*time.Second, 200*time.Second)
+	long := p.w.between(5*time.Second, 200*time.Second)
 	p.w.count(func(s *stats) { s.pauses++ })
 	p.mu.Lock()
-	p.until = time.Now().Add(for2)
+	p.until = time.Now().Add(long)
 	p.mu.Unlock()
 }
 
@@ -294,9 +294,9 @@ func (p *process) publish(ctx context.Context, id string, slice claim.Claim) err
 			return &launcher.Elsewhere{Run: id, Owner: got.Owner}
 		}
 		var done bool
-		err = p.w.call(ctx, p, func() { done = p.w.publish(name, unit, g, by, id, epoch) })
+		err = p.w.call(ctx, p, func() { done = p.w.publish(name, unit, by, id, epoch) })
 		for errors.Is(err, errLost) {
-			err = p.w.call(ctx, p, func() { done = p.w.publish(name, unit, g, by, id, epoch) })
+			err = p.w.call(ctx, p, func() { done = p.w.publish(name, unit, by, id, epoch) })
 		}
 		if err != nil || done {
 			return err
@@ -306,7 +306,7 @@ func (p *process) publish(ctx context.Context, id string, slice claim.Claim) err
 
 // publish is the publish job of a generation: its id lets it commit once, and whoever
 // opens the next generation fences it. False asks for the next generation.
-func (w *world) publish(name, unit string, g int, by, id string, epoch int) bool {
+func (w *world) publish(name, unit, by, id string, epoch int) bool {
 	switch {
 	case w.published[name] == id:
 		return true // attached

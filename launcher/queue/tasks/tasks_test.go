@@ -160,8 +160,10 @@ func TestMessageThatIsDeliveredTwiceMakesOneRun(t *testing.T) {
 func TestMessagesThatCanNeverRunAreDropped(t *testing.T) {
 	b := newBench(t)
 	b.refuse = []error{&launcher.Error{Code: launcher.CodePipelineNotFound, Message: "there is no pipeline x/y"}}
-	for _, data := range []string{"", "no JSON", "[]", `{"org_slug": "", "pipeline_id": "a/b"}`, `{"org_slug": "acme", "pipeline_id": "a-b"}`,
-		`{"org_slug": "acme", "pipeline_id": "a//b"}`, `{"org_slug": "acme", "pipeline_id": "a/b", "parameters": {"list": [1]}}`, `{"org_slug": "acme", "pipeline_id": "x/y"}`} {
+	for _, data := range []string{
+		"", "no JSON", "[]", `{"org_slug": "", "pipeline_id": "a/b"}`, `{"org_slug": "acme", "pipeline_id": "a-b"}`,
+		`{"org_slug": "acme", "pipeline_id": "a//b"}`, `{"org_slug": "acme", "pipeline_id": "a/b", "parameters": {"list": [1]}}`, `{"org_slug": "acme", "pipeline_id": "x/y"}`,
+	} {
 		b.Publish("projects/p/topics/"+tasks.Topic, []byte(data), map[string]string{"run_id": "no uuid"})
 	}
 	b.work(t, func() bool { return len(b.Messages()) == 8 && b.acked() })
