@@ -57,6 +57,7 @@ type Config struct {
 	PriceUpserter     PriceUpserter
 	Plans             Rows[Plan]
 	PlanEditor        Editor[Plan, NewPlan, PlanChange] // set together with Plans
+	Costs             Costs
 	Metrics           *Metrics
 	Audit             Audit
 
@@ -178,6 +179,9 @@ func (s *service) routes() {
 	}
 	if s.cfg.Plans != nil {
 		s.plans()
+	}
+	if s.cfg.Costs != nil {
+		s.costs()
 	}
 	if s.cfg.Queue != nil {
 		s.scheduler()

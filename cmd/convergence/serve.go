@@ -150,7 +150,12 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 			return err
 		}
 	}
-	server := newServer(api.New(p.config()))
+	handler, closeTraces, err := traced(ctx, w.env, api.New(p.config()), log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces()
+	server := newServer(handler)
 	fmt.Fprintf(a.out, "listening on http://%s\n", listener.Addr())
 	if w.local != nil {
 		fmt.Fprintf(a.out, "API keys of the development organisations are in %s\n", filepath.Join(a.dataDir, keysFile))

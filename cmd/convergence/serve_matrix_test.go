@@ -262,6 +262,7 @@ var matrix = map[string]matrixRow{
 	"update-plan":                 {path: "/api/v1/integrations/acme/openai/subscriptions/nothing", body: `{"quantity":4}`, status: 404},
 	"delete-plan":                 {path: "/api/v1/integrations/acme/openai/subscriptions/nothing", status: 204},
 	"reset-plans":                 {path: "/api/v1/integrations/acme/openai/subscriptions/reset", status: 200},
+	"list-costs":                  {path: "/api/v1/orgs/acme/costs?from=2026-11-19&to=2026-11-20&group_by=model&limit=3", status: 200},
 	"list-schedules":              {path: "/api/v1/scheduler/org/acme/pipelines?is_active=true", status: 200},
 	"put-schedule":                {path: "/api/v1/scheduler/org/acme/pipelines", body: `{"provider":"openai","domain":"cost","pipeline_template":"usage_cost","schedule_cron":"0 3 * * *","timezone":"Europe/Berlin"}`, status: 200},
 	"delete-schedule":             {path: "/api/v1/scheduler/org/acme/pipelines/nothing", status: 404},

@@ -103,6 +103,7 @@ func (p *parts) config() api.Config {
 	}, p.ready)}
 	cfg.Integrations, cfg.IntegrationStates = integrations, integrations
 	cfg.Prices, cfg.PriceEditor, cfg.PriceUpserter = priceRows{p.prices}, priceRows{p.prices}, priceRows{p.prices}
+	cfg.Costs = costsOf{env: env, client: p.w.BigQuery}
 	cfg.Plans, cfg.PlanEditor = planRows{p.prices}, planRows{p.prices}
 	return cfg
 }
