@@ -128,7 +128,7 @@ func (s *stepBuilder) delivery(d Destination, path string) {
 		case s.processor.Kind() == configs.KindQuery:
 			s.problem(s.told("delivery"), path+".delivery", "smart is for rows that are fetched; those of %s are computed by the warehouse", s.processor.Name())
 		default:
-			s.remark(configs.SeverityWarning, s.told("delivery"), path+".delivery", "smart writes straight into the table: rows are there at least once when a step is repeated later than a minute, and stay when it fails")
+			s.remark(configs.SeverityWarning, s.told("delivery"), path+".delivery", "smart writes straight into the table: rows arrive at least once when a step is repeated later than a minute, and stay when it fails")
 		}
 	}
 	if d.Recreate && d.WriteMode != modeOverwrite {

@@ -29,7 +29,7 @@ const (
 	smartBatch  = 1000 // rows, where the options do not say
 	streamBelow = 100  // rows: fewer are worth no load job
 
-	smartPromise = "delivery smart writes straight into the table: rows are at least once when a step is repeated later than the minute in which BigQuery knows an insertId, and they stay when the step fails"
+	smartPromise = "delivery smart writes straight into the table: rows arrive at least once when a step is repeated later than the minute in which BigQuery knows an insertId, and they stay when the step fails"
 )
 
 // writeSmart is Write with smart delivery. Nothing is staged: a repeated step fetches

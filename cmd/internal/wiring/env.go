@@ -7,6 +7,7 @@ package wiring
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,6 +24,7 @@ const (
 	envLogLevel         = "LOG_LEVEL"
 	envBigQueryEndpoint = "CONVERGENCE_BIGQUERY_ENDPOINT"
 	envKMSEndpoint      = "CONVERGENCE_KMS_ENDPOINT"
+	envDataDir          = "CONVERGENCE_DATA_DIR"
 	envConfigsDir       = "CONVERGENCE_CONFIGS_DIR"
 	ownPrefix           = "CONVERGENCE_"
 )
@@ -121,6 +123,9 @@ func (e Environment) JobEnviron() []string {
 		if value != "" {
 			env = append(env, name+"="+value)
 		}
+	}
+	if dir, err := filepath.Abs(e.DataDir); err == nil && e.DataDir != "" { // a child runs in a folder of its own
+		env = append(env, envDataDir+"="+dir)
 	}
 	for name, value := range e.origins {
 		env = append(env, name+"="+value)
