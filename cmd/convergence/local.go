@@ -1,3 +1,5 @@
+//go:build !noembedded
+
 package main
 
 import (
@@ -8,6 +10,9 @@ import (
 	"github.com/cloudact/convergence/launcher/credentials"
 	"github.com/cloudact/convergence/local/daemon"
 )
+
+// embedded says whether this binary holds the embedded cloud.
+const embedded = true
 
 func (a *app) localCommand() *cobra.Command {
 	var addr, kmsAddr string

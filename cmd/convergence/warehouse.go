@@ -19,10 +19,16 @@ type warehouse struct {
 	local *daemon.Client     // nil unless embedded
 }
 
+// errNotEmbedded is the answer of a binary that was built with the tag noembedded.
+var errNotEmbedded = errors.New("no warehouse is configured, and this binary is built without the embedded one: set GCP_PROJECT_ID")
+
 // open connects to the warehouse in use and starts the embedded one if it is that.
 func (a *app) open(ctx context.Context) (*warehouse, error) {
 	w := &warehouse{env: a.env}
 	if a.env.Embedded() {
+		if !embedded {
+			return nil, errNotEmbedded
+		}
 		exe, err := os.Executable()
 		if err != nil {
 			return nil, fmt.Errorf("find this program: %w", err)
