@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Audit keeps what callers did and what they were denied. Record must not block for long
@@ -58,7 +59,7 @@ func (s *service) audit(x *exchange, r *http.Request) {
 		return
 	}
 	e := AuditEntry{
-		Org: x.principal.Org, KeyID: x.principal.KeyID, UserID: clip(r.Header.Get(headerUser)),
+		Org: x.principal.Org, KeyID: x.principal.KeyID, UserID: clip(first(r.Header[canonicalUser])),
 		Action: x.route.action, ResourceType: x.route.resource, ResourceID: x.resource,
 		Address: x.address, UserAgent: clip(r.UserAgent()), RequestID: x.id, Status: auditSuccess,
 		Method: r.Method, Path: x.route.path, HTTPStatus: x.status, Time: s.cfg.Now().UTC(),
@@ -78,6 +79,14 @@ func (s *service) audit(x *exchange, r *http.Request) {
 	s.cfg.Audit.Record(context.WithoutCancel(r.Context()), e)
 }
 
+// first is the first value of a header, "" without one.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
 // resourceID names what was touched by the parts of its path, without the organisation.
 // Parts that nothing has matched yet are left out.
 func resourceID(r *http.Request, route *route) string {
@@ -92,6 +101,9 @@ func resourceID(r *http.Request, route *route) string {
 
 // clip keeps what a caller wrote short and free of control characters.
 func clip(s string) string {
+	if len(s) <= maxAuditText && !hasControl(s) && utf8.ValidString(s) {
+		return s
+	}
 	s = strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {
 			return -1

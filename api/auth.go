@@ -36,7 +36,7 @@ func (s *service) authenticate(x *exchange, r *http.Request, kind keyKind) *Prob
 	case keyRoot:
 		return s.checkRoot(x, r)
 	case keyEither:
-		if len(r.Header[http.CanonicalHeaderKey(headerRootKey)]) > 0 {
+		if len(r.Header[canonicalRootKey]) > 0 {
 			return s.checkRoot(x, r)
 		}
 	case keyOrg:
@@ -49,10 +49,10 @@ func (s *service) authenticate(x *exchange, r *http.Request, kind keyKind) *Prob
 	return nil
 }
 
-// theKey returns the only value of a header, "" when it is missing, and whether it can be
+// theKey returns the only value of a header, which is named canonically, "" when it is missing, and whether it can be
 // a key at all: two values mean that somebody between us and the caller added one.
 func theKey(r *http.Request, name string) (key string, ok bool) {
-	values := r.Header[http.CanonicalHeaderKey(name)]
+	values := r.Header[name]
 	switch {
 	case len(values) == 0:
 		return "", true
@@ -64,7 +64,7 @@ func theKey(r *http.Request, name string) (key string, ok bool) {
 }
 
 func (s *service) checkRoot(x *exchange, r *http.Request) *Problem {
-	key, ok := theKey(r, headerRootKey)
+	key, ok := theKey(r, canonicalRootKey)
 	if ok && key == "" {
 		return unauthorised(codeInvalidAPIKey, "RootKey", "the header "+headerRootKey+" is missing")
 	}
@@ -83,7 +83,7 @@ func (s *service) checkRoot(x *exchange, r *http.Request) *Problem {
 }
 
 func (s *service) identify(r *http.Request) (launcher.Principal, *Problem) {
-	key, ok := theKey(r, headerKey)
+	key, ok := theKey(r, canonicalKey)
 	switch {
 	case ok && key == "" && s.cfg.OpenOrg != "":
 		return launcher.Principal{Org: s.cfg.OpenOrg, KeyID: "dev-key", OrgStatus: "ACTIVE", SubscriptionStatus: "ACTIVE"}, nil

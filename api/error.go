@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/cloudact/convergence/launcher"
 )
@@ -210,11 +212,49 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 		h.Set("Retry-After", strconv.Itoa(seconds(p.retry)))
 	}
 	if p.challenge != "" {
-		h.Set("WWW-Authenticate", p.challenge)
+		h[canonicalChallenge] = []string{p.challenge}
 	}
 	h["Content-Type"] = problemType
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) //nolint:errchkjson // plain data; a client that is gone needs no answer
+	_, _ = w.Write(p.text())
 }
+
+// text is the problem as JSON. It is written by hand, because refusing a call must cost
+// less than answering it.
+func (p *Problem) text() []byte {
+	const usual = 512
+	b := append(make([]byte, 0, usual), `{"type":`...)
+	quote := func(s string) {
+		if quoted, err := jsontext.AppendQuote(b, s); err == nil {
+			b = quoted
+			return
+		}
+		b, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "?")) // a path may hold any bytes
+	}
+	member := func(name, value string) {
+		b = append(append(b, `,"`...), name...)
+		b = append(b, `":`...)
+		quote(value)
+	}
+	quote(p.Type)
+	member("title", p.Title)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
+	member("detail", p.Detail)
+	if p.Instance != "" {
+		member("instance", p.Instance)
+	}
+	member("code", string(p.Code))
+	if p.RequestID != "" {
+		member("request_id", p.RequestID)
+	}
+	if len(p.Errors) > 0 {
+		if errs, err := json.Marshal(p.Errors); err == nil { // plain texts
+			b = append(append(b, `,"errors":`...), errs...)
+		}
+	}
+	return append(b, "}\n"...)
+}
+
+var canonicalChallenge = http.CanonicalHeaderKey("WWW-Authenticate")
 
 var problemType = []string{"application/problem+json"}

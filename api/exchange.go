@@ -68,8 +68,8 @@ var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // requestID answers with the caller's request id if it is a plain one, else a new one. It
 // names a request in logs and is no secret.
 func requestID(h http.Header) string {
-	if id := h.Get(headerRequestID); id != "" && validRequestID.MatchString(id) {
-		return id
+	if ids := h[canonicalRequestID]; len(ids) > 0 && validRequestID.MatchString(ids[0]) {
+		return ids[0]
 	}
 	var b [16]byte
 	for i := 0; i < len(b); i += 8 {

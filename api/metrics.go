@@ -34,15 +34,28 @@ type Metrics struct {
 	retries   *prometheus.CounterVec
 	warehouse *prometheus.CounterVec
 
-	mu   sync.Mutex
-	orgs map[string]bool
+	mu     sync.Mutex
+	orgs   map[string]bool
+	series map[answered]series
+}
+
+// answered is a kind of answer, and series what counts it: looking it up by its labels
+// costs more than the counting.
+type answered struct {
+	method, route string
+	status        int
+}
+
+type series struct {
+	count prometheus.Counter
+	time  prometheus.Observer
 }
 
 // NewMetrics returns metrics in a registry of their own, the Go runtime's included.
 func NewMetrics() *Metrics {
 	labels := []string{"org_slug", "pipeline_id", "status"}
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), orgs: map[string]bool{},
+		registry: prometheus.NewRegistry(), orgs: map[string]bool{}, series: map[answered]series{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "http_requests_total", Help: "Answered requests.",
 		}, []string{"method", "route", "status"}),
@@ -82,8 +95,20 @@ func NewMetrics() *Metrics {
 }
 
 func (m *Metrics) request(method, route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(knownMethod(method), route, strconv.Itoa(status)).Inc()
-	m.durations.WithLabelValues(route).Observe(took.Seconds())
+	key := answered{method, route, status}
+	m.mu.Lock()
+	s, ok := m.series[key]
+	m.mu.Unlock()
+	if !ok {
+		s = series{m.requests.WithLabelValues(knownMethod(method), route, strconv.Itoa(status)), m.durations.WithLabelValues(route)}
+		if knownMethod(method) == method { // callers may make up others without end
+			m.mu.Lock()
+			m.series[key] = s
+			m.mu.Unlock()
+		}
+	}
+	s.count.Inc()
+	s.time.Observe(took.Seconds())
 }
 
 // knownMethod keeps a caller from making series.

@@ -28,6 +28,14 @@ const (
 	maxHeaderValue = 4096
 )
 
+// Names as net/http keeps them, so that no request has to spell them again.
+var (
+	canonicalKey       = http.CanonicalHeaderKey(headerKey)
+	canonicalRootKey   = http.CanonicalHeaderKey(headerRootKey)
+	canonicalUser      = http.CanonicalHeaderKey(headerUser)
+	canonicalRequestID = http.CanonicalHeaderKey(headerRequestID)
+)
+
 // begin is the outermost layer: it opens the exchange, answers what can be answered before
 // anybody is known, and closes the exchange whatever happened.
 func (s *service) begin(next http.Handler) http.Handler {
@@ -37,7 +45,7 @@ func (s *service) begin(next http.Handler) http.Handler {
 		for _, header := range s.headers {
 			h[header.name] = header.values
 		}
-		h.Set(headerRequestID, x.id)
+		h[canonicalRequestID] = []string{x.id}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		defer func() {
 			if v := recover(); v != nil {
