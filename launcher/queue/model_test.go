@@ -48,10 +48,10 @@ func (w *world) play() {
 		n++
 		processes = append(processes, w.start(n, func() { starts <- struct{}{} }))
 	}
-	for range 2 + w.rng.IntN(2) {
+	requests, first := w.requests(orgs), 2+w.rng.IntN(2)
+	for range first {
 		spawn()
 	}
-	requests := w.requests(orgs)
 	deadline := time.Now().Add(4 * time.Hour)
 	for done := 0; time.Now().Before(deadline) && w.fault() == nil && (done < 3 || len(requests) > 0); {
 		for range len(starts) { // somebody starts what has crashed again

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 type desk struct {
 	*queue.Queue
 	*office
+	mu        sync.Mutex // of what workers change
 	pipelines map[string]queue.Pipeline
 	firings   map[string]queue.Firing
 	lost      bool // the record of fired slots is lost once
@@ -111,14 +113,34 @@ func (d *desk) Submit(ctx context.Context, r launcher.Request) (launcher.Run, bo
 }
 
 func (d *desk) Start(ctx context.Context, _, id string) error {
+	d.mu.Lock()
 	d.started = append(d.started, id)
-	if err := d.answer(id); err != nil {
+	answer := d.answer
+	d.mu.Unlock()
+	if err := answer(id); err != nil {
 		return err
 	}
-	run := d.w.runs[id]
-	run.State, run.Began, run.End = launcher.Completed, d.now, d.now
-	d.w.runs[id] = run
+	run := d.change(id, func(run *launcher.Run) {
+		run.State, run.Began, run.End = launcher.Completed, d.now, d.now
+	})
 	return d.Release(ctx, run)
+}
+
+// change changes a run.
+func (d *desk) change(id string, how func(run *launcher.Run)) launcher.Run {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	run := d.w.runs[id]
+	how(&run)
+	d.w.runs[id] = run
+	return run
+}
+
+// starts returns how often something was started.
+func (d *desk) starts() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.started)
 }
 
 func (d *desk) Cancel(_ context.Context, _, id string, _ bool) (launcher.Run, error) {
@@ -134,6 +156,8 @@ func (d *desk) Recover(context.Context) error {
 }
 
 func (d *desk) Active(_ context.Context, org string, _ time.Time) (out []launcher.Run, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(d.w.runs)) {
 		if run := d.w.runs[id]; (org == "" || org == run.Org) && !run.State.Terminal() {
 			out = append(out, run)
@@ -143,6 +167,8 @@ func (d *desk) Active(_ context.Context, org string, _ time.Time) (out []launche
 }
 
 func (d *desk) Runs(_ context.Context, _ string, ids []string) (map[string]launcher.Run, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	out := map[string]launcher.Run{}
 	for _, id := range ids {
 		if run, known := d.w.runs[id]; known {
@@ -367,12 +393,14 @@ func TestProcessStartsWhatMayStart(t *testing.T) {
 		synctest.Wait()
 		for range 3 {
 			time.Sleep(time.Second)
+			synctest.Wait()
 			_, err := d.Process(ctx, 50*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if err := d.Show(ctx); err != nil || len(d.rows) != 0 || d.usages["acme"].Succeeded != 4 {
 			t.Errorf("in the end %v, %+v, %v", d.rows, d.usages, err)
 		}
@@ -397,37 +425,35 @@ func TestRunsThatWait(t *testing.T) {
 				t.Error(err)
 			}
 			time.Sleep(time.Second)
+			synctest.Wait()
 		}
 		holder, waiter := newRun("scheduler"), newRun("scheduler")
 		holder.State, holder.Start, waiter.Start = launcher.Running, d.now, d.now
 		d.admits(waiter, "")
 		d.w.runs[holder.ID], d.w.runs[waiter.ID] = holder, waiter
 		d.answer = func(id string) error {
-			run := d.w.runs[id]
-			run.WaitingFor = holder.ID
-			d.w.runs[id] = run
+			d.change(id, func(run *launcher.Run) { run.WaitingFor = holder.ID })
 			return &launcher.Waiting{Run: id, For: holder.ID}
 		}
 		tick(time.Second)
 		tick(10 * time.Second)
-		if u := d.usage(); len(d.started) != 1 || u.Slots != 0 || u.Today != 1 {
-			t.Errorf("started %d times, usage %+v", len(d.started), u)
+		if u := d.usage(); d.starts() != 1 || u.Slots != 0 || u.Today != 1 {
+			t.Errorf("started %d times, usage %+v", d.starts(), u)
 		}
 		tick(80 * time.Second) // now and then all the same
-		if len(d.started) != 2 {
-			t.Errorf("started %d times in a minute", len(d.started))
+		if d.starts() != 2 {
+			t.Errorf("started %d times in a minute", d.starts())
 		}
-		holder.State = launcher.Completed
-		d.w.runs[holder.ID] = holder
+		d.change(holder.ID, func(run *launcher.Run) { run.State = launcher.Completed })
 		d.answer = func(string) error { return errors.New("the runner is away") }
 		tick(90 * time.Second)
-		if len(d.started) != 3 {
-			t.Errorf("started %d times after the other run had ended", len(d.started))
+		if d.starts() != 3 {
+			t.Errorf("started %d times after the other run had ended", d.starts())
 		}
 		for s := 92; s < 300; s += 2 {
 			tick(time.Duration(s) * time.Second)
 		}
-		if n := len(d.started); n < 6 || n > 9 {
+		if n := d.starts(); n < 6 || n > 9 {
 			t.Errorf("%d starts in 300 s although each fails", n)
 		}
 		// The subscription ends meanwhile.
