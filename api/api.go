@@ -58,6 +58,7 @@ type Config struct {
 	Plans             Rows[Plan]
 	PlanEditor        Editor[Plan, NewPlan, PlanChange] // set together with Plans
 	Costs             Costs
+	Batch             Batch
 	Metrics           *Metrics
 	Audit             Audit
 
@@ -179,6 +180,9 @@ func (s *service) routes() {
 	}
 	if s.cfg.Plans != nil {
 		s.plans()
+	}
+	if s.cfg.Batch != nil {
+		s.batch()
 	}
 	if s.cfg.Costs != nil {
 		s.costs()

@@ -230,3 +230,40 @@ func TestMetricsOfRunsAreBounded(t *testing.T) {
 		t.Errorf("%d series", series)
 	}
 }
+
+// published keeps what was asked of it.
+type published struct{ got []api.BatchRequest }
+
+// Publish implements api.Batch.
+func (p *published) Publish(_ context.Context, b api.BatchRequest) (api.BatchAnswer, error) {
+	p.got = append(p.got, b)
+	return api.BatchAnswer{Status: "published", PipelineID: b.PipelineID, Published: len(b.Orgs), Orgs: len(b.Orgs), MessageIDs: []string{}}, nil
+}
+
+func TestOnlyTheRootKeyPublishesBatches(t *testing.T) {
+	p := &published{}
+	f := newFront(t, func(c *api.Config) { c.Batch = p })
+	post := func(body string, header ...string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/pipelines/batch/publish", strings.NewReader(body))
+		r.RemoteAddr = "192.0.2.1:1"
+		r.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		f.handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	good := `{"org_slugs":["acme","globex"],"pipeline_id":"openai/cost/usage_cost"}`
+	root := []string{"X-CA-Root-Key", "the-root-key-of-this-test-has-40-letters"}
+	for status, got := range map[int]int{
+		401: post(good), 403: post(good, "X-CA-Root-Key", "guess"), 422: post(`{"org_slugs":["../x"],"pipeline_id":"p"}`, root...), 200: post(good, root...),
+	} {
+		if status != got {
+			t.Errorf("answers %d, want %d", got, status)
+		}
+	}
+	if len(p.got) != 1 || len(p.got[0].Orgs) != 2 || !p.got[0].Randomize || p.got[0].MaxJitter != 3600 {
+		t.Errorf("published %+v", p.got)
+	}
+}

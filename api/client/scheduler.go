@@ -149,3 +149,25 @@ func (c *Client) PutSchedule(ctx context.Context, org string, s NewSchedule) (Sc
 func (c *Client) DeleteSchedule(ctx context.Context, org, id string) error {
 	return c.call(ctx, http.MethodDelete, parts(schedulerPath+"/org", org, "pipelines", id), nil, nil)
 }
+
+// Batch asks for runs of one pipeline for many organisations.
+type Batch struct {
+	Orgs       []string       `json:"org_slugs"`
+	PipelineID string         `json:"pipeline_id"` // provider/domain/name
+	Parameters map[string]any `json:"parameters,omitempty"`
+	Randomize  *bool          `json:"randomize_delay,omitempty"`    // nil: the service's default, true
+	MaxJitter  *int           `json:"max_jitter_seconds,omitempty"` // nil: an hour
+}
+
+// BatchAnswer is what was published.
+type BatchAnswer struct {
+	Published  int      `json:"published_count"`
+	Failed     int      `json:"failed_count"`
+	Orgs       int      `json:"total_orgs"`
+	MessageIDs []string `json:"message_ids"` // the first 100
+}
+
+// PublishBatch asks for runs of one pipeline for many organisations. It needs the root key.
+func (c *Client) PublishBatch(ctx context.Context, b Batch) (BatchAnswer, error) {
+	return fetch[BatchAnswer](ctx, c, http.MethodPost, prefix+"/batch/publish", b)
+}

@@ -150,7 +150,13 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 			return err
 		}
 	}
-	handler, closeTraces, err := traced(ctx, w.env, api.New(p.config()), log)
+	cfg := p.config()
+	stopBatches, err := p.startBatches(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	defer stopBatches()
+	handler, closeTraces, err := traced(ctx, w.env, api.New(cfg), log)
 	if err != nil {
 		return err
 	}

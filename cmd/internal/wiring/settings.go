@@ -122,8 +122,8 @@ var settings = []Setting{
 	{Name: "ENABLE_METRICS", Default: "true", Help: "whether /metrics is served", set: flag(func(e *Environment) *bool { return &e.Service.Metrics })},
 	{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Help: "where traces go, an http or https URL; none: there are none", set: text(func(e *Environment) *string { return &e.Service.OTLPEndpoint }, httpURL)},
 	{Name: "OTEL_SERVICE_NAME", Default: "convergence-pipeline", Help: "name of the service in traces", set: text(func(e *Environment) *string { return &e.Service.OTLPName })},
-	{Name: "CONVERGENCE_PUBSUB_TOPIC", Help: "projects/P/topics/T that batches are published to; none: there is no batch endpoint", set: text(func(e *Environment) *string { return &e.Service.PubSubTopic })},
-	{Name: "CONVERGENCE_PUBSUB_SUBSCRIPTION", Help: "projects/P/subscriptions/S that serve takes batches from", set: text(func(e *Environment) *string { return &e.Service.PubSubWorker })},
+	{Name: "CONVERGENCE_PUBSUB_TOPIC", Help: "Pub/Sub topic that batches are published to; none: there is no batch endpoint", set: text(func(e *Environment) *string { return &e.Service.PubSubTopic })},
+	{Name: "CONVERGENCE_PUBSUB_SUBSCRIPTION", Help: "Pub/Sub subscription that serve takes runs from", set: text(func(e *Environment) *string { return &e.Service.PubSubWorker })},
 }
 
 // ownNames are the settings that only this program has.
