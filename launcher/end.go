@@ -196,8 +196,8 @@ func (f *follower) backoff() time.Duration {
 }
 
 // settle does what follows a terminal event, in whatever process and however often it is
-// begun: staging of a completed run is dropped, what it reserved is given back, and who
-// waits for its end is told, once.
+// begun: staging of a completed run is dropped, what it reserved is given back, who waits
+// for its end is told, once, and the tables that others read show it.
 func (l *Launcher) settle(ctx context.Context, run Run) {
 	ctx, cancel := context.WithTimeout(ctx, 2*recordTimeout)
 	defer cancel()
@@ -224,10 +224,9 @@ func (l *Launcher) settle(ctx context.Context, run Run) {
 		}
 	}
 	e, err := newEvent(run, kindSettled, "", run.State, 0, struct{}{}, l.cfg.Now())
-	if err == nil {
-		err = l.appendSurely(ctx, e)
-	}
 	if err != nil {
-		log.Warn("record that a run is settled; it is tried again", "error", err)
+		log.Error("record that a run is settled", "error", err)
+		return
 	}
+	l.projector.settle(ctx, run, e)
 }

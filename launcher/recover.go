@@ -99,14 +99,21 @@ func (l *Launcher) orphaned(ctx context.Context, run Run) (bool, error) {
 }
 
 // buryEqual records runs of this org whose `convergence run` is gone as lost, so that the
-// same command goes on with their work instead of waiting for them.
+// same command goes on with their work instead of waiting for them, and settles those that
+// had ended before their process was gone.
 func (l *Launcher) buryEqual(ctx context.Context, r Request) error {
-	active, err := l.cfg.Store.Active(ctx, r.Org, l.cfg.Now())
+	active, err := l.cfg.Store.Active(ctx, r.Org, l.cfg.Now().Add(-unsettledFor))
 	if err != nil {
 		return &Error{Code: CodeUnavailable, Message: "the runs that are active could not be read, so nothing was started; try again", Err: err}
 	}
 	for _, run := range active {
-		if run.Trigger != TriggerCLI || run.State.Terminal() || !l.idle(run.ID) {
+		if run.Trigger != TriggerCLI || !l.idle(run.ID) {
+			continue
+		}
+		if run.State.Terminal() {
+			if err := l.recoverRun(ctx, run); err != nil {
+				l.cfg.Log.Warn("settle run", "run", run.ID, "org", run.Org, "error", err)
+			}
 			continue
 		}
 		orphaned, err := l.orphaned(ctx, run)

@@ -1,12 +1,14 @@
 package launcher_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"testing"
 	"time"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/procid"
 	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
@@ -333,4 +335,29 @@ func TestEndThatWasRecordedAndNotToldIsToldLater(t *testing.T) {
 	if _, _, ended, _ := rec.counts(); ended != 1 {
 		t.Errorf("told %d times", ended)
 	}
+}
+
+// unprojected is a store whose process dies between the end of a run and its projection.
+type unprojected struct{ *memory }
+
+func (unprojected) Project(context.Context, ...launcher.Run) error { return errDown }
+
+func TestEndThatWasRecordedAndNotProjectedIsProjectedByTheNextCommand(t *testing.T) {
+	b := newBench(t, childCompletes)
+	gone := procid.New()
+	gone.Start = "1"
+	dead := b.another(childCompletes, func(c *launcher.Config) { c.Store, c.Owner = unprojected{b.store}, gone })
+	cli := request("usage_cost")
+	cli.Trigger = launcher.TriggerCLI
+	run := dead.launch(cli)
+	dead.end(run.ID)
+	dead.Close()
+	if r := b.get(run.ID); r.State != launcher.Completed || r.Settled {
+		t.Fatalf("the run is %s, settled: %t", r.State, r.Settled)
+	}
+	b.end(b.launch(cli).ID)
+	if p, _ := b.store.projection(run.ID); p.State != launcher.Completed {
+		t.Errorf("the next command leaves the run as %q in the tables that others read", p.State)
+	}
+	b.settled(run.ID)
 }

@@ -131,10 +131,14 @@ func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
 
 // appendSurely tries again for a while when the store does not answer.
 func (l *Launcher) appendSurely(ctx context.Context, events ...Event) error {
+	return appendSurely(ctx, l.cfg.Store, events...)
+}
+
+func appendSurely(ctx context.Context, store Store, events ...Event) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = firstPause
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, l.cfg.Store.Append(ctx, events...)
+		return struct{}{}, store.Append(ctx, events...)
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(pendingPatience))
 	return err
 }
