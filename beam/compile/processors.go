@@ -2,6 +2,7 @@ package compile
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/invopop/jsonschema"
 
@@ -26,10 +27,15 @@ func (processors) Lookup(name string) (configs.Processor, bool) {
 	if p, ok := registry.LookupPlanned(name); ok {
 		return planned{p}, true
 	}
+	if n, ok := registry.LookupNotice(name); ok {
+		return notice{n}, true
+	}
 	return nil, false
 }
 
-func (processors) Names() []string { return registry.Names() }
+func (processors) Names() []string {
+	return slices.Sorted(slices.Values(slices.Concat(registry.Names(), registry.NoticeNames())))
+}
 
 func (processors) PlannedNames() []string { return registry.PlannedNames() }
 
@@ -70,3 +76,18 @@ func (p planned) Template(any) string    { return "" }
 func (p planned) Output() configs.Output { return configs.Output(p.p.Output) }
 func (p planned) Planned() bool          { return true }
 func (p planned) ConfigSchema() []byte   { return schemaOf(p.p.Name, p.p.NewConfig()) }
+
+// notice shows a notification: the launcher sends it, no graph knows it.
+type notice struct{ n *registry.Notice }
+
+func (n notice) Name() string           { return n.n.Name }
+func (n notice) Kind() string           { return string(registry.Hook) }
+func (n notice) Provider() string       { return "" }
+func (n notice) NewConfig() any         { return n.n.NewConfig() }
+func (n notice) Template(any) string    { return "" }
+func (n notice) Output() configs.Output { return configs.Output{} }
+func (n notice) Planned() bool          { return false }
+func (n notice) ConfigSchema() []byte   { return NoticeSchema(n.n) }
+
+// NoticeSchema returns the JSON Schema of a notification's config.
+func NoticeSchema(n *registry.Notice) []byte { return schemaOf(n.Name, n.NewConfig()) }

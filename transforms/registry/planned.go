@@ -9,7 +9,6 @@ import (
 const (
 	Rows   Kind = "rows"   // changes the rows of another step on their way; a table of its own is optional
 	Action Kind = "action" // checks or stores something and has no rows
-	Hook   Kind = "hook"   // runs when a run starts or ends; no step waits for it
 )
 
 // Planned is a processor that the language has and this version has not: its documents
@@ -221,32 +220,6 @@ func (c *dataQuality) Validate() error {
 	return nil
 }
 
-type notification struct {
-	Trigger string `json:"trigger,omitempty" jsonschema:"enum=on_failure,enum=on_success,enum=on_completion,enum=always,description=Default on_failure"`
-	Message string `json:"message,omitempty" jsonschema:"description=Free text; braces that are no variable stay"`
-	Body    string `json:"body_template,omitempty" jsonschema:"description=Other spelling of message"`
-}
-
-type email struct {
-	notification
-	To          []string `json:"to_emails" jsonschema:"required,minItems=1,description=Recipients; one without a value is left out"`
-	CC          []string `json:"cc_emails,omitempty" jsonschema:"description=Copies"`
-	BCC         []string `json:"bcc_emails,omitempty" jsonschema:"description=Blind copies"`
-	From        string   `json:"from_email,omitempty" jsonschema:"description=Sender"`
-	Subject     string   `json:"subject,omitempty" jsonschema:"description=Free text"`
-	SubjectForm string   `json:"subject_template,omitempty" jsonschema:"description=Other spelling of subject"`
-}
-
-type slack struct {
-	notification
-	WebhookURL      string   `json:"webhook_url,omitempty" jsonschema:"description=Default the organization's"`
-	Channel         string   `json:"channel,omitempty" jsonschema:"description=Default that of the webhook"`
-	Username        string   `json:"username,omitempty" jsonschema:"description=Sender"`
-	IconEmoji       string   `json:"icon_emoji,omitempty" jsonschema:"description=Picture of the sender"`
-	MentionUsers    []string `json:"mention_users,omitempty" jsonschema:"description=Users who are called when it is critical"`
-	MentionChannels []string `json:"mention_channels,omitempty" jsonschema:"description=Channels that are called when it is critical"`
-}
-
 func init() {
 	raw := Output{WriteMode: "replace_partition", ByDay: true}
 	table := func(name string) Output { o := raw; o.Table = name; return o }
@@ -276,8 +249,6 @@ func init() {
 	RegisterPlanned(Spec{Name: "integrations.validate_openai", Summary: "Checks the OpenAI credential.", Provider: "OPENAI"}, Action, liveCheck{})
 	RegisterPlanned(Spec{Name: "integrations.validate_claude", Summary: "Checks the Anthropic credential.", Provider: "ANTHROPIC"}, Action, liveCheck{})
 	RegisterPlanned(Spec{Name: "integrations.validate_gcp", Summary: "Checks the Google service account.", Provider: "GCP_SA"}, Action, liveCheck{})
-	RegisterPlanned(Spec{Name: "notify_systems.email_notification", Summary: "Sends an e-mail when a run ends."}, Hook, email{})
-	RegisterPlanned(Spec{Name: "notify_systems.slack_notification", Summary: "Posts to Slack when a run ends."}, Hook, slack{})
 	planTransforms()
 }
 

@@ -36,7 +36,7 @@ func TestPlannedProcessorsAreKnownUntilTheyAreBuilt(t *testing.T) {
 }
 
 func TestEveryPlannedProcessorSaysWhatItDoesAndWhatItsKeysMean(t *testing.T) {
-	for _, name := range []string{"gcp.bq_etl", "gcp.api_extractor", "anthropic.usage", "integrations.kms_decrypt", "notify_systems.email_notification", "transform.window"} {
+	for _, name := range []string{"gcp.bq_etl", "gcp.api_extractor", "anthropic.usage", "integrations.kms_decrypt", "transform.window"} {
 		if _, ok := registry.LookupPlanned(name); !ok {
 			t.Errorf("%s is not known", name)
 		}
@@ -46,16 +46,38 @@ func TestEveryPlannedProcessorSaysWhatItDoesAndWhatItsKeysMean(t *testing.T) {
 			continue
 		}
 		p, _ := registry.LookupPlanned(name)
-		if p.Summary == "" {
-			t.Errorf("%s has no summary", name)
+		described(t, name, p.Summary, p.NewConfig())
+	}
+}
+
+func TestEveryNotificationSaysWhatItDoesAndWhatItsKeysMean(t *testing.T) {
+	want := []string{"notify_systems.email_notification", "notify_systems.slack_notification"}
+	if names := registry.NoticeNames(); !slices.Equal(names, want) {
+		t.Errorf("there are %v, want %v", names, want)
+	}
+	for _, name := range want {
+		n, ok := registry.LookupNotice(name)
+		if !ok {
+			t.Fatalf("%s is not known", name)
 		}
-		reflector := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true}
-		schema := reflector.Reflect(p.NewConfig())
-		undescribed(t, name, schema)
-		if keys := jsonKeys(reflect.TypeOf(p.NewConfig()).Elem()); schema.Properties.Len() != keys {
-			b, _ := json.Marshal(schema)
-			t.Errorf("%s: the schema has %d keys, its config %d: %s", name, schema.Properties.Len(), keys, b)
+		described(t, name, n.Summary, n.NewConfig())
+		if _, planned := registry.LookupPlanned(name); planned {
+			t.Errorf("%s is still planned", name)
 		}
+	}
+}
+
+func described(t *testing.T, name, summary string, config any) {
+	t.Helper()
+	if summary == "" {
+		t.Errorf("%s has no summary", name)
+	}
+	reflector := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true}
+	schema := reflector.Reflect(config)
+	undescribed(t, name, schema)
+	if keys := jsonKeys(reflect.TypeOf(config).Elem()); schema.Properties.Len() != keys {
+		b, _ := json.Marshal(schema)
+		t.Errorf("%s: the schema has %d keys, its config %d: %s", name, schema.Properties.Len(), keys, b)
 	}
 }
 
