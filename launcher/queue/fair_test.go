@@ -124,6 +124,42 @@ func (w *world) tally() (running, waiting []int) {
 	return running, waiting
 }
 
+// Runs that a person asks for have a slot of their organisation from the moment on that
+// they are admitted, and wait for one of those that all share: these are shared out evenly,
+// too.
+func TestRunsThatHaveASlotOfTheirOrganisationWaitInTurn(t *testing.T) {
+	oneAtATime(t)
+	const each = 10
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1, none)
+		w.calm, w.limit = true, manyOrgs/2
+		p := w.start(1, func() {})
+		for i := range manyOrgs {
+			org := fmt.Sprintf("org%02d", i+1)
+			w.limits[org] = each
+			for n := range each {
+				r := launcher.Request{RunID: uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, org, n)).String(), Org: org, Trigger: "api"}
+				w.mu.Lock()
+				w.slices[r.RunID] = r.RunID
+				w.mu.Unlock()
+				if _, _, err := p.Submit(p.ctx, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for start := time.Now(); !w.finished() && time.Since(start) < 10*time.Hour; time.Sleep(time.Second) {
+			_, waiting := w.tally()
+			if most, least := slices.Max(waiting), slices.Min(waiting); least > 0 && most-least > 2 {
+				t.Fatalf("one organisation has %d runs waiting, another %d", most, least)
+			}
+		}
+		p.stop()
+		if w.broken != nil || !w.finished() {
+			t.Fatalf("broken: %v, finished: %t", w.broken, w.finished())
+		}
+	})
+}
+
 // A noisy organisation does not make another one wait longer than it would alone.
 func TestNoisyNeighbourIsNotFelt(t *testing.T) {
 	oneAtATime(t)

@@ -22,8 +22,9 @@ const (
 // share is what an organisation has of the slots, and what waits for more.
 type share struct {
 	org     string
-	used    int
+	used    int       // by runs that have all the slots they need
 	limit   int       // most that it may use; negative when it is not known yet
+	holds   Holds     // of the organisation's own slots
 	served  time.Time // when it last got a slot
 	waiting []launcher.Run
 }

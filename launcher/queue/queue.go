@@ -163,8 +163,8 @@ func (q *Queue) step(ctx context.Context, all bool) ([]launcher.Run, error) {
 			q.serve(s)
 		case errors.Is(err, ErrFull):
 			return begun, nil
-		case errors.Is(err, ErrOrgFull):
-			s.waiting = nil
+		case errors.Is(err, ErrOrgFull): // another process was faster
+			s.waiting = slices.DeleteFunc(s.waiting, func(r launcher.Run) bool { return !s.holds[r.ID].Slot })
 		}
 		if ctx.Err() != nil {
 			return begun, ctx.Err()
@@ -216,29 +216,45 @@ func (q *Queue) shares(ctx context.Context, runs []launcher.Run, now time.Time) 
 		if err != nil {
 			return nil, nil, err
 		}
-		s := &share{org: org, used: usage.Slots, limit: int(min(usage.Account.ConcurrentLimit, 1<<30)), served: q.lastServed(org)}
+		limit := int(min(usage.Account.ConcurrentLimit, 1<<30))
+		s := &share{org: org, used: atWork(usage.Holds, all), limit: limit, holds: usage.Holds, served: q.lastServed(org)}
+		free := limit - usage.Slots
 		order(waiting[org], now)
 		for _, run := range waiting[org] {
 			hold, shared := usage.Holds[run.ID], all[run.ID]
 			switch {
 			case !more && !shared.Slot:
-			case hold.Slot:
-				if q.mayTakeOver(run, hold) {
-					holding = append(holding, run)
-				}
-			case shared.Slot && s.used >= s.limit:
+			case hold.Slot && !q.mayTakeOver(run, hold):
+			case hold.Slot && (shared.Slot || all == nil):
+				holding = append(holding, run)
+			case hold.Slot: // since it was admitted; of those that all share it has none yet
+				s.waiting = append(s.waiting, run)
+			case free > 0:
+				free--
+				s.waiting = append(s.waiting, run)
+			case shared.Slot:
 				// A process died between the two slots that a run needs: it is tried once more,
 				// which gives the shared one back.
 				if q.mayTakeOver(run, shared) {
 					holding = append(holding, run)
 				}
-			default:
-				s.waiting = append(s.waiting, run)
 			}
 		}
 		shares = append(shares, s)
 	}
 	return shares, holding, nil
+}
+
+// atWork counts the runs of an organisation that have all the slots that they need. all
+// is nil where there are none to share.
+func atWork(own, all Holds) int {
+	n := 0
+	for id, hold := range own {
+		if hold.Slot && (all == nil || all[id].Slot) {
+			n++
+		}
+	}
+	return n
 }
 
 func (q *Queue) lastServed(org string) time.Time {

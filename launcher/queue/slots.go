@@ -101,6 +101,7 @@ func (a *Admission) occupyAll(ctx context.Context, runID string) (int, error) {
 }
 
 // room answers who has the slots that all organisations share, and whether there are more.
+// holds is nil where there is no such limit.
 func (a *Admission) room(ctx context.Context) (holds Holds, more bool, err error) {
 	if a.cfg.Limit <= 0 {
 		return nil, true, nil
@@ -110,7 +111,10 @@ func (a *Admission) room(ctx context.Context) (holds Holds, more bool, err error
 		return nil, false, err
 	}
 	t, err := l.newest(ctx)
-	return t.Holds, t.Slots < a.cfg.Limit, err
+	if holds = t.Holds; holds == nil {
+		holds = Holds{}
+	}
+	return holds, t.Slots < a.cfg.Limit, err
 }
 
 // Vacate gives a slot back of a run that goes on waiting. A slot that was taken over since

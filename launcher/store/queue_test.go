@@ -69,7 +69,11 @@ func TestAccountsAreThoseOfTheNewestSubscription(t *testing.T) {
 		t.Errorf("20 look-ups caused %d requests", n)
 	}
 	b.limits("acme", 7, 8, 9)
-	b.advance(16 * time.Second)
+	b.seed("initech", "h3")
+	b.advance(time.Second)
+	if _, found, err := a.Account(t.Context(), "initech"); !found || err != nil {
+		t.Errorf("an organisation of a second ago is not found: %v", err)
+	}
 	if p, _, _ := a.Account(t.Context(), "acme"); p.DailyLimit != 7 || p.ConcurrentLimit != 9 {
 		t.Errorf("acme's limits are still %+v", p)
 	}

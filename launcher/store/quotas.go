@@ -22,6 +22,7 @@ import (
 
 const (
 	accountsFresh = 15 * time.Second // how long loaded accounts are trusted
+	accountsMiss  = time.Second      // how often one that is not among them may cause a load
 	// Tallies of admission logs are events of a run that does not exist.
 	tallyRun  = "admissions"
 	tallyKind = "tally"
@@ -40,16 +41,21 @@ type Accounts struct {
 // NewAccounts returns an index over a store's tables.
 func NewAccounts(s *Store) *Accounts { return &Accounts{store: s} }
 
-// Account returns the account of an organisation, false if there is none.
+// Account returns the account of an organisation, false if there is none. One that was
+// made a moment ago is known: its key may have been heard of before it.
 func (a *Accounts) Account(ctx context.Context, org string) (launcher.Principal, bool, error) {
-	all, err := a.all(ctx)
+	all, err := a.all(ctx, accountsFresh)
+	if p, found := all[org]; found || err != nil {
+		return p, found, err
+	}
+	all, err = a.all(ctx, accountsMiss)
 	p, found := all[org]
 	return p, found, err
 }
 
 // Orgs returns the slugs of the organisations that are ACTIVE, sorted.
 func (a *Accounts) Orgs(ctx context.Context) ([]string, error) {
-	all, err := a.all(ctx)
+	all, err := a.all(ctx, accountsFresh)
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +82,13 @@ type accountRow struct {
 	Concurrent         bigquery.NullInt64  `bigquery:"concurrent_limit"`
 }
 
-// all returns the set, which nobody changes. It is loaded for all callers, so that the one
+// all returns the set, which nobody changes and which is no older. It is loaded for all callers, so that the one
 // who happens to wait for it cannot end it by going away.
-func (a *Accounts) all(ctx context.Context) (map[string]launcher.Principal, error) {
+func (a *Accounts) all(ctx context.Context, age time.Duration) (map[string]launcher.Principal, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.store.cfg.Now()
-	if a.byOrg != nil && now.Sub(a.loaded) < accountsFresh {
+	if a.byOrg != nil && now.Sub(a.loaded) < age {
 		return a.byOrg, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysWait)
