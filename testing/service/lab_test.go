@@ -23,7 +23,7 @@ import (
 
 const (
 	// patience bounds every wait for a process; it is long because machines are busy.
-	patience = 3 * time.Minute
+	patience = 2 * time.Minute
 	glance   = 50 * time.Millisecond
 
 	project  = "local-dev-project"

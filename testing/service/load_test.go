@@ -137,16 +137,16 @@ func (s *service) post(ctx context.Context, org string, o client.RunOptions) (cl
 
 func (l load) test(t *testing.T) {
 	w := newWorld(t)
+	w.seed(l.concurrent, l.names()...)
 	var services []*service
 	for range l.services {
 		services = append(services, w.serve(w.fresh(), fmt.Sprintf("PIPELINE_GLOBAL_CONCURRENT_LIMIT=%d", l.global)))
 	}
-	w.seed(l.concurrent, l.names()...)
 	w.provider.hold()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	ids, refusals := map[string]string{}, 0
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	posted := make(chan struct{}, l.orgs*l.each)
 	for n := range l.each {
@@ -156,6 +156,7 @@ func (l load) test(t *testing.T) {
 				started, refused, err := s.post(ctx, org, day(n))
 				if err != nil {
 					t.Errorf("run %d of %s: %v", n, org, err)
+					cancel()
 					return
 				}
 				mu.Lock()
@@ -250,8 +251,8 @@ func TestACrowdOfRunsOnTwoServices(t *testing.T) {
 func TestOneKeyMakesOneRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	services := []*service{w.serve(w.fresh()), w.serve(w.fresh())}
 	w.seed(20, "acme")
+	services := []*service{w.serve(w.fresh()), w.serve(w.fresh())}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	ids := map[string]int{}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"cloud.google.com/go/civil"
 
 	"github.com/cloudact/convergence/api/client"
+	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/queue"
 	"github.com/cloudact/convergence/launcher/store"
@@ -90,8 +92,29 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	w.write("my-api/usage/rows.yml", strings.ReplaceAll(document, "$API", api.URL))
-	w.store = store.New(store.Config{Client: l.client, Dataset: central, Location: location, Now: launcher.Clock})
+	w.store = store.New(store.Config{Client: l.client, Dataset: central, Location: location, Tables: tables(t), Now: launcher.Clock})
+	if err := w.store.Setup(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	return w
+}
+
+// tables are the central ones, as the shipped documents have them.
+func tables(t testing.TB) map[string][]byte {
+	t.Helper()
+	catalog, err := configs.Open(configs.Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	for _, table := range catalog.Central() {
+		b, err := json.Marshal(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[table.Name] = b
+	}
+	return out
 }
 
 // write puts a document into the deployment's folder.
@@ -109,7 +132,7 @@ func (w *world) write(name, text string) {
 
 func keyOf(org string) string { return org + "_api_0123456789abcdefghijkl" }
 
-// seed adds organisations; the tables must be there. Each has the given number of runs at
+// seed adds organisations. Each has the given number of runs at
 // once.
 func (w *world) seed(concurrent int, orgs ...string) {
 	w.t.Helper()
