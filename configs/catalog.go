@@ -131,6 +131,27 @@ func isPipelinePath(folder string) bool {
 // ID joins the parts of a pipeline's identity; domain may be empty.
 func ID(provider, domain, name string) string { return path.Join(provider, domain, name) }
 
+// WithTables returns the catalogue with further declared tables, by reference, which win
+// over its own. A text that declares none is left out: whoever wrote it had read it.
+func (c *Catalog) WithTables(texts map[string]json.RawMessage) *Catalog {
+	if len(texts) == 0 {
+		return c
+	}
+	out := *c
+	out.tables, out.aliases = maps.Clone(c.tables), maps.Clone(c.aliases)
+	for ref, text := range texts {
+		t, err := parseTableSchema(ref, text)
+		if err != nil {
+			continue
+		}
+		out.tables[ref] = t
+		for _, alias := range t.Aliases {
+			out.aliases[path.Join(path.Dir(ref), alias)] = ref
+		}
+	}
+	return &out
+}
+
 // Find returns the pipeline configs/{provider}/{domain}/{name}.yml; domain may be empty.
 func (c *Catalog) Find(provider, domain, name string) (File, bool) {
 	return c.ByPath(ID(provider, domain, name))

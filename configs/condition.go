@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -134,12 +135,18 @@ func IsExpression(n *yaml.Node) bool {
 	return len(pieces) != 1 || pieces[0].ref == nil && pieces[0].bad == ""
 }
 
+// Use is a variable of an expression and the byte where its name stands.
+type Use struct {
+	Name   string
+	Offset int
+}
+
 // Expression returns the text of an expression with its variables written as names: {env}
-// and '{env}' both mean the name env. Every byte stays where it was, and no value ever
-// becomes text of the expression.
-func (c *Canonical) Expression(n *yaml.Node, path string) (string, Problems) {
+// and '{env}' both mean the name env, behind a prefix that braces leave room for, such as
+// "v.", or none. Every byte stays where it was, and no value ever becomes text of the
+// expression.
+func (c *Canonical) Expression(n *yaml.Node, path, prefix string) (text string, uses []Use, problems Problems) {
 	out := []byte(n.Value)
-	var problems Problems
 	for i := 0; i < len(n.Value); {
 		t := expressionToken(n.Value[i:])
 		if t.kind != sqlVariable && t.kind != sqlString {
@@ -159,12 +166,26 @@ func (c *Canonical) Expression(n *yaml.Node, path string) (string, Problems) {
 		case len(pieces[0].ref.filters) > 0:
 			problems = append(problems, c.ProblemAt(n, from, path, "filters cannot be part of an expression; use its own functions, such as name.upperAscii()"))
 		default:
-			copy(out[i:], pad(pieces[0].ref.name, len(t.text)))
+			name := pieces[0].ref.name
+			copy(out[i:], pad(prefix+name, len(t.text)))
+			uses = append(uses, Use{Name: name, Offset: from + strings.Index(inner, name)})
 		}
 		i += len(t.text)
 	}
-	return string(out), problems
+	return string(out), uses, problems
 }
+
+// Knows reports whether a name can be used in the scope, and else the nearest one that can.
+func (s *Scope) Knows(name string) (nearby string, known bool) {
+	names := s.Names()
+	if slices.Contains(names, name) {
+		return "", true
+	}
+	return nearest(name, names), false
+}
+
+// VariableType returns what a name is in an expression; see VariableTypes.
+func (s *Scope) VariableType(name string) row.Type { return s.variableType(name, len(s.layers), 0) }
 
 // expressionToken reads a string, a variable, or anything else byte by byte.
 func expressionToken(rest string) sqlToken {

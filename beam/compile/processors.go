@@ -56,7 +56,7 @@ func (p processor) ConfigSchema() []byte { return ConfigSchema(p.p) }
 func ConfigSchema(p *registry.Processor) []byte { return schemaOf(p.Name, p.NewConfig()) }
 
 func schemaOf(name string, config any) []byte {
-	reflector := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true}
+	reflector := jsonschema.Reflector{DoNotReference: true, ExpandedStruct: true, Anonymous: true, RequiredFromJSONSchemaTags: true}
 	b, err := json.Marshal(reflector.Reflect(config))
 	if err != nil { // a reflected schema is plain data
 		panic("compile: schema of " + name + ": " + err.Error())

@@ -29,6 +29,9 @@ const (
 	deliverySmart = "smart"
 )
 
+// fileFormats are what a destination with a path may be written as.
+var fileFormats = []string{"jsonl", "csv", "parquet"}
+
 const (
 	envelopeRejects = 0.01
 	usageDate       = "usage_date"
@@ -94,23 +97,22 @@ func (s *stepBuilder) told(key string) *yaml.Node {
 // file checks a destination that is no table.
 func (s *stepBuilder) file(d *Destination, path string) {
 	if d.Path == "" {
-		if d.Format != "" {
+		if slices.Contains(fileFormats, d.Format) { // another one is no format at all, which the schema says
 			s.problem(s.told("format"), path+".format", "belongs to a destination with a path; a table has none")
 		}
 		return
 	}
 	if d.Format == "" {
 		d.Format = strings.TrimPrefix(filepath.Ext(d.Path), ".")
+		if !slices.Contains(fileFormats, d.Format) {
+			s.problem(s.told("path"), path+".format", "is required: the ending of the path is none of %s", strings.Join(fileFormats, ", "))
+		}
 	}
 	switch {
-	case !slices.Contains([]string{"jsonl", "csv", "parquet"}, d.Format):
-		s.problem(s.told("format"), path+".format", "must be one of csv, jsonl, parquet")
 	case s.processor.Kind() == configs.KindQuery:
 		s.problem(s.told("path"), path+".path", "cannot be the destination of %s, whose rows the warehouse computes; name a table", s.processor.Name())
 	case d.Table != "":
 		s.problem(s.told("table"), path+".table", "and path exclude each other; keep one of them")
-	case s.out.inferred && len(s.out.Schema.Fields) == 0:
-		s.problem(s.told("schema_ref"), path+".schema_ref", "is required: the columns of a file must be known before it is written")
 	}
 	for _, key := range []string{"write_mode", "mode", "key_fields", "replace_field", "replace_scope", "recreate", "delivery"} {
 		if configs.Member(s.at("destination"), key) != nil {
@@ -169,8 +171,13 @@ func (s *stepBuilder) schema(said *configs.Destination) {
 		}
 	}
 	flat := configs.Member(configs.Member(configs.Member(s.node, "config"), "transform"), "flatten")
-	s.out.inferred = s.processor.Kind() == configs.KindQuery || flat != nil && flat.Value == "true"
-	if s.out.inferred && !s.processor.Planned() && said.Table != "" && ref == "" {
+	flattens := flat != nil && flat.Value == "true"
+	query := s.processor.Kind() == configs.KindQuery
+	s.out.inferred = query || flattens
+	if flattens && !query && !s.processor.Planned() && !s.request.Preview {
+		s.problem(flat, s.path+".config.transform.flatten", "needs the columns of its rows before a run starts: run `convergence preview FILE --step %s`, save the schema that it prints and name it in destination.schema_ref", s.step.StepID)
+	}
+	if query && said.Table != "" && ref == "" {
 		s.remark(configs.SeverityWarning, s.at("destination"), s.path+".destination.schema_ref", "is missing: the columns of the table are whatever the first run makes of them")
 	}
 	if output.Envelope {

@@ -35,7 +35,7 @@ func (s *stepBuilder) enabled() bool {
 // holds compiles and evaluates enabled as an expression.
 func (s *stepBuilder) holds(path string) bool {
 	n := configs.Member(s.node, "enabled")
-	text, problems := s.canonical.Expression(n, path)
+	text, _, problems := s.canonical.Expression(n, path, "")
 	s.add(problems)
 	if len(problems) > 0 {
 		return true

@@ -34,6 +34,7 @@ type Request struct {
 	RawStep        string            // a step that is planned as if its records stayed as they were sent; "" = none
 }
 
+	Preview        bool              // rows are looked at and land nowhere: columns need not be known
 // Plan is what a run will do: plain data, the same for the same request.
 type Plan struct {
 	Pipeline   string // identity: provider/domain/name, or the name of a loose file

@@ -84,11 +84,15 @@ func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) 
 	scope := s.scope.Slice(u.Start, u.End.AddDays(-1))
 	query := s.processor.Kind() == configs.KindQuery
 	resolved, problems := configs.Resolve(config, path, scope, func(p string) bool {
-		return query && p == path+".sql" || p == path+".source.query"
+		return query && p == path+".sql" || p == path+".source.query" || s.isExpression(p)
 	})
 	s.add(problems)
+	variables := s.expressions(resolved.Root, path, scope)
 	typed, problems := s.validator.Config(s.canonical, resolved, s.processor)
 	s.add(problems)
+	if config, ok := typed.(expressive); ok {
+		config.Bind(variables.names, variables.values)
+	}
 	u.Config = typed
 	if query {
 		u.Statement = s.statement(configs.Member(config, "sql"), path+".sql", scope, first)

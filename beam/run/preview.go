@@ -30,7 +30,7 @@ const rawColumn = "raw_data"
 // Beam's state is global. It runs here, bundle by bundle, so that it stops with the page
 // that has the last row asked for.
 func Preview(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog, step string, limit int) (Rows, error) {
-	p, err := Plan(ctx, spec, catalog)
+	p, err := PlanPreview(ctx, spec, catalog, "")
 	if err != nil {
 		return Rows{}, err
 	}
@@ -40,7 +40,7 @@ func Preview(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog,
 	}
 	raw := planned.Inferred()
 	if raw {
-		if p, err = planRaw(ctx, spec, catalog, step); err != nil {
+		if p, err = PlanPreview(ctx, spec, catalog, step); err != nil {
 			return Rows{}, err
 		}
 		planned, _ = stepOf(p, step)
@@ -78,9 +78,13 @@ func Preview(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog,
 	return out, nil
 }
 
-// planRaw plans the document with the step's records as they were sent.
-func planRaw(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog, step string) (*plan.Plan, error) {
-	return planner(catalog).Plan(ctx, request(spec, step))
+// PlanPreview plans the document of a spec for a look at its rows: steps that flatten
+// records without a schema are planned, too. The records of the step raw stay as they were
+// sent; "" is none.
+func PlanPreview(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog, raw string) (*plan.Plan, error) {
+	r := request(spec)
+	r.Preview, r.RawStep = true, raw
+	return planner(catalog).Plan(ctx, r)
 }
 
 // infer finds the columns of the records that were sent.

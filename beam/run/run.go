@@ -57,19 +57,19 @@ type Config struct {
 
 // Plan plans the document of a spec.
 func Plan(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog) (*plan.Plan, error) {
-	return planner(catalog).Plan(ctx, request(spec, ""))
+	return planner(catalog.WithTables(spec.Tables)).Plan(ctx, request(spec))
 }
 
 func planner(catalog *configs.Catalog) *plan.Planner {
 	return plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors()})
 }
 
-func request(spec runfolder.Spec, rawStep string) plan.Request {
+func request(spec runfolder.Spec) plan.Request {
 	return plan.Request{
 		Source: configs.File{Name: spec.File, Text: []byte(spec.Document), ID: spec.Pipeline},
 		Org:    spec.Org, Env: spec.Env, Project: spec.Project, Dataset: spec.Dataset, Location: spec.Location,
-		RunID: spec.RunID, Params: spec.Params, ProjectID: spec.ProjectID, Start: spec.StartDate, End: spec.EndDate, Now: spec.Now,
-		RawStep: rawStep,
+		RunID: spec.RunID, Params: spec.Params, ProjectID: spec.ProjectID, AdminEmail: spec.AdminEmail,
+		Start: spec.StartDate, End: spec.EndDate, Now: spec.Now,
 	}
 }
 

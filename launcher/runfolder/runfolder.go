@@ -9,6 +9,7 @@
 package runfolder
 
 import (
+	"encoding/json"
 	"time"
 
 	"cloud.google.com/go/civil"
@@ -25,26 +26,28 @@ const (
 
 // Spec is everything a job process needs to know, and nothing secret.
 type Spec struct {
-	RunID     string            `json:"run_id"` // UUID, also pipeline_logging_id
-	Attempt   int               `json:"attempt"`
-	Epoch     int               `json:"epoch"`
-	Org       string            `json:"org"`
-	Env       string            `json:"env"`     // development, staging, production: part of the dataset name
-	Project   string            `json:"project"` // platform project of the warehouse
-	Dataset   string            `json:"dataset"` // {org}_{env}
-	Location  string            `json:"location"`
-	Pipeline  string            `json:"pipeline"`             // provider/domain/name, or the path of a loose file
-	Document  string            `json:"document"`             // the pipeline's YAML text
-	File      string            `json:"file"`                 // its name in messages
-	Params    map[string]string `json:"params"`               // run parameters and --var, not org_slug and the like
-	ProjectID string            `json:"project_id,omitempty"` // of the org's cloud integration
-	StartDate civil.Date        `json:"start_date"`
-	EndDate   civil.Date        `json:"end_date"` // inclusive
-	Now       time.Time         `json:"now"`      // run start
-	Deadline  time.Time         `json:"deadline"`
-	Runner    string            `json:"runner"` // prism, direct, dataflow, flink
+	RunID      string            `json:"run_id"` // UUID, also pipeline_logging_id
+	Attempt    int               `json:"attempt"`
+	Epoch      int               `json:"epoch"`
+	Org        string            `json:"org"`
+	Env        string            `json:"env"`     // development, staging, production: part of the dataset name
+	Project    string            `json:"project"` // platform project of the warehouse
+	Dataset    string            `json:"dataset"` // {org}_{env}
+	Location   string            `json:"location"`
+	Pipeline   string            `json:"pipeline"`              // provider/domain/name, or the path of a loose file
+	Document   string            `json:"document"`              // the pipeline's YAML text
+	File       string            `json:"file"`                  // its name in messages
+	Params     map[string]string `json:"params"`                // run parameters and --var, not org_slug and the like
+	ProjectID  string            `json:"project_id,omitempty"`  // of the org's cloud integration
+	AdminEmail string            `json:"admin_email,omitempty"` // of the org's profile, when the document uses it
+	StartDate  civil.Date        `json:"start_date"`
+	EndDate    civil.Date        `json:"end_date"` // inclusive
+	Now        time.Time         `json:"now"`      // run start
+	Deadline   time.Time         `json:"deadline"`
+	Runner     string            `json:"runner"` // prism, direct, dataflow, flink
 
-	Generations map[string]int `json:"generations"` // unit id -> generation that the launcher opened
+	Tables      map[string]json.RawMessage `json:"tables,omitempty"` // schemas that the plan found, by reference: a job need not have the folder that declares them
+	Generations map[string]int             `json:"generations"`      // unit id -> generation that the launcher opened
 }
 
 // Job is the process that works in the folder, as its launcher started it.

@@ -265,10 +265,14 @@ type (
 	}
 	filterRows struct {
 		Where string `json:"where" jsonschema:"required,minLength=1,description=Condition in CEL; rows for which it is false are left out"`
+
+		Variables `json:"-" jsonschema:"-"`
 	}
 	deriveRows struct {
 		Columns map[string]string `json:"columns" jsonschema:"required,description=CEL expression by new column"`
 		Types   map[string]string `json:"types,omitempty" jsonschema:"description=Type by new column; default that of the expression"`
+
+		Variables `json:"-" jsonschema:"-"`
 	}
 	explodeRows struct {
 		Column string `json:"column" jsonschema:"required,description=Column that holds a list; each element becomes a row"`

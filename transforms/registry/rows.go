@@ -45,10 +45,41 @@ func listed(message string, columns []string) string {
 	return message + "; columns are " + strings.Join(columns, ", ")
 }
 
+// Variables are the variables of a run that the expressions of a config name, with their
+// values. An expression is compiled over the columns of the rows followed by Names, and
+// evaluated over the cells of a row followed by Values.
+type Variables struct {
+	Names  row.Schema `json:"-"`
+	Values []row.Cell `json:"-"`
+}
+
+// Bind is called by the planner; a config without variables is never bound to any.
+func (v *Variables) Bind(names row.Schema, values []row.Cell) { v.Names, v.Values = names, values }
+
+// Bound returns what the config was bound to.
+func (v *Variables) Bound() Variables { return *v }
+
+// Expressions returns the paths of keys that hold an expression.
+func (s *filterRows) Expressions() []string { return []string{"where"} }
+
+// Expression returns the condition with its variables written as names.
+func (s *filterRows) Expression(key string) string {
+	return map[string]string{"where": s.Where}[key]
+}
+
+// Expression returns the expression of a column with its variables written as names.
+func (s *deriveRows) Expression(key string) string {
+	return s.Columns[strings.TrimPrefix(key, "columns.")]
+}
+
+// Expressions returns the paths of keys that hold an expression.
+func (s *deriveRows) Expressions() []string { return []string{"columns.*"} }
+
 // checks gathers the mistakes of a row step.
 type checks struct {
-	in   row.Schema
-	errs []error
+	in        row.Schema
+	variables row.Schema // what expressions may name beside columns
+	errs      []error
 }
 
 func (c *checks) fail(path, format string, args ...any) {
@@ -72,7 +103,7 @@ func (c *checks) column(name, path string) (row.Field, bool) {
 
 // expression compiles an expression and passes its mistakes on.
 func (c *checks) expression(path, text string, condition bool) (*expr.Program, bool) {
-	names, err := expr.Over(c.in)
+	names, err := expr.Over(slices.Concat(c.in, c.variables))
 	if err != nil {
 		c.fail(path, "%s", err)
 		return nil, false
@@ -154,7 +185,7 @@ func (s *castRows) Rows(in row.Schema, _ func(string) (row.Schema, bool)) (row.S
 
 // Rows implements RowShaper.
 func (s *filterRows) Rows(in row.Schema, _ func(string) (row.Schema, bool)) (row.Schema, error) {
-	c := checks{in: in}
+	c := checks{in: in, variables: s.Names}
 	c.expression("where", s.Where, true)
 	return in, c.err()
 }
@@ -162,7 +193,7 @@ func (s *filterRows) Rows(in row.Schema, _ func(string) (row.Schema, bool)) (row
 // Rows implements RowShaper. All expressions see the columns that come in, not each
 // other's.
 func (s *deriveRows) Rows(in row.Schema, _ func(string) (row.Schema, bool)) (row.Schema, error) {
-	c := checks{in: in}
+	c := checks{in: in, variables: s.Names}
 	out := slices.Clone(in)
 	for _, name := range slices.Sorted(maps.Keys(s.Columns)) {
 		program, ok := c.expression("columns."+name, s.Columns[name], false)
