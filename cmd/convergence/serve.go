@@ -172,7 +172,9 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 			}
 		}()
 	}
+	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
 		p.stopping.Store(true)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 		defer cancel()
@@ -184,5 +186,6 @@ func (a *app) answer(ctx context.Context, w *warehouse, s *store.Store, catalog 
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
+	<-drained // Serve returns when Shutdown begins: requests that are under way need the parts
 	return nil
 }

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -32,7 +33,21 @@ func (p *provider) release() {
 	}
 }
 
-// waiting returns how often a day was asked for.
+// wait waits until the gate is open or the caller has gone.
+func (p *provider) wait(ctx context.Context) {
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate == nil {
+		return
+	}
+	select {
+	case <-gate:
+	case <-ctx.Done():
+	}
+}
+
+// times returns how often a day was asked for.
 func (p *provider) times(day string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,15 +62,8 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.asked = map[string]int{}
 	}
 	p.asked[day]++
-	gate := p.gate
 	p.mu.Unlock()
-	if gate != nil {
-		select {
-		case <-gate:
-		case <-r.Context().Done():
-			return
-		}
-	}
+	p.wait(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	var records []string
 	for i := range pageRows {
