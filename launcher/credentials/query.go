@@ -9,6 +9,8 @@ import (
 
 	"cloud.google.com/go/bigquery"
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 //go:embed sql/*.sql
@@ -39,11 +41,12 @@ func (s *Store) read(ctx context.Context, name string, params map[string]any) (*
 }
 
 // exec runs a statement or script to its end. Two of them on one row conflict and one is aborted
-// without effect, so that one is tried again.
+// without effect, so that one is tried again; so is one whose answer was lost, as none of them does
+// more when it runs twice.
 func (s *Store) exec(ctx context.Context, name string, params map[string]any) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.execOnce(ctx, name, params)
-		if err != nil && !strings.Contains(err.Error(), "concurrent update") {
+		if err != nil && !strings.Contains(err.Error(), "concurrent update") && !patience.Unanswered(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err

@@ -15,6 +15,8 @@ import (
 	"cloud.google.com/go/bigquery"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
+
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 //go:embed sql/*.sql
@@ -74,8 +76,16 @@ func (t Table) Letters(ctx context.Context, f Filter) ([]Letter, error) {
 	return read[Letter](ctx, t, "letters.sql", f)
 }
 
-// Replayed counts one more try of the letters of a run.
+// Replayed notes that the letters of a run were tried again. It may be said twice.
 func (t Table) Replayed(ctx context.Context, pipeline, run string) error {
+	err := patience.Send(ctx, func() error { return t.replayed(ctx, pipeline, run) })
+	if err != nil {
+		return fmt.Errorf("mark dead letters of run %s: %w", run, err)
+	}
+	return nil
+}
+
+func (t Table) replayed(ctx context.Context, pipeline, run string) error {
 	q, err := t.query("replayed.sql", []bigquery.QueryParameter{
 		{Name: "org", Value: t.Org}, {Name: "pipeline", Value: pipeline}, {Name: "run", Value: run},
 	})
@@ -84,16 +94,13 @@ func (t Table) Replayed(ctx context.Context, pipeline, run string) error {
 	}
 	job, err := q.Run(ctx)
 	if err != nil {
-		return fmt.Errorf("mark dead letters of run %s: %w", run, err)
+		return err
 	}
 	status, err := job.Wait(ctx)
-	if err == nil {
-		err = status.Err()
-	}
 	if err != nil {
-		return fmt.Errorf("mark dead letters of run %s: %w", run, err)
+		return err
 	}
-	return nil
+	return status.Err()
 }
 
 func (t Table) query(name string, params []bigquery.QueryParameter) (*bigquery.Query, error) {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 const (
@@ -71,7 +72,7 @@ func (s *Store) Append(ctx context.Context, events ...launcher.Event) error {
 	young := s.cfg.Now().Sub(s.created[eventsTable]) < streamingAge
 	s.mu.Unlock()
 	if young {
-		return patiently(ctx, func() error {
+		return patience.Send(ctx, func() error {
 			return s.execute(ctx, "append_events.sql", bigquery.QueryParameter{Name: "events", Value: rows})
 		})
 	}
@@ -80,7 +81,7 @@ func (s *Store) Append(ctx context.Context, events ...launcher.Event) error {
 		savers[i] = rows[i]
 	}
 	inserter := s.dataset.Table(eventsTable).Inserter()
-	if err := patiently(ctx, func() error { return inserter.Put(ctx, savers) }); err != nil {
+	if err := patience.Send(ctx, func() error { return inserter.Put(ctx, savers) }); err != nil {
 		return fmt.Errorf("stream events: %w", err)
 	}
 	return nil

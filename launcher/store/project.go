@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 const (
@@ -98,7 +99,7 @@ func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
 	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.execute(ctx, "project.sql", params...)
-		if err != nil && !isConflict(err) && !unanswered(err) {
+		if err != nil && !isConflict(err) && !patience.Unanswered(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err

@@ -4,16 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"cloud.google.com/go/bigquery"
 	"github.com/cenkalti/backoff/v5"
-	"google.golang.org/api/googleapi"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 const (
@@ -52,11 +51,11 @@ func (s *Store) Acquire(ctx context.Context, name, owner, value string) (launche
 			return s.holder(ctx, name, id, owner)
 		}
 		err = fmt.Errorf("acquire %s: %w", name, err)
-		if refused(err) {
+		if patience.Refused(err) {
 			err = backoff.Permanent(err)
 		}
 		return launcher.Claim{}, err // the answer was lost: asking again tells who holds the name
-	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(registerPause()))
+	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(patience.Pause()))
 }
 
 func (s *Store) createName(ctx context.Context, id, owner, value string) (time.Time, error) {
@@ -78,18 +77,6 @@ func creationTime(job *bigquery.Job) time.Time {
 		return status.Statistics.CreationTime.UTC()
 	}
 	return time.Time{}
-}
-
-func registerPause() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval = 100 * time.Millisecond
-	return b
-}
-
-// refused reports whether the warehouse has answered, and would answer the same again.
-func refused(err error) bool {
-	var api *googleapi.Error
-	return errors.As(err, &api) && api.Code < http.StatusInternalServerError && api.Code != http.StatusTooManyRequests
 }
 
 // holder reads who created the name. The client retries an insert whose answer was lost

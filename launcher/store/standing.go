@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 // What the jobs of a publisher say of themselves in labels.
@@ -68,11 +69,11 @@ func (s *Store) Fence(ctx context.Context, unit string, generation int) (launche
 		id := publishID(unit, generation, ordinal)
 		standing, err := backoff.Retry(ctx, func() (*launcher.Standing, error) {
 			st, err := s.fence(ctx, id)
-			if err != nil && refused(err) {
+			if err != nil && patience.Refused(err) {
 				err = backoff.Permanent(err)
 			}
 			return st, err
-		}, backoff.WithMaxElapsedTime(fencePatience), backoff.WithBackOff(registerPause()))
+		}, backoff.WithMaxElapsedTime(fencePatience), backoff.WithBackOff(patience.Pause()))
 		if err != nil {
 			return launcher.Standing{}, fmt.Errorf("fence off job %s: %w", id, err)
 		}

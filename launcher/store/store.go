@@ -14,17 +14,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"text/template"
 	"time"
 
 	"cloud.google.com/go/bigquery"
-	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/api/googleapi"
+
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 const schemaTries = 5
@@ -84,7 +83,7 @@ func (s *Store) Setup(ctx context.Context) error {
 
 // CreateDataset creates a dataset unless it exists.
 func CreateDataset(ctx context.Context, client *bigquery.Client, name, location string) error {
-	err := patiently(ctx, func() error {
+	err := patience.Send(ctx, func() error {
 		return client.Dataset(name).Create(ctx, &bigquery.DatasetMetadata{Location: location})
 	})
 	if err != nil && !isStatus(err, http.StatusConflict) {
@@ -115,7 +114,7 @@ func (s *Store) setupTable(ctx context.Context, name string, document []byte) er
 func (s *Store) ensureTable(ctx context.Context, table *bigquery.Table, want *bigquery.TableMetadata) error {
 	meta, err := table.Metadata(ctx)
 	if isStatus(err, http.StatusNotFound) {
-		err = patiently(ctx, func() error { return table.Create(ctx, want) })
+		err = patience.Send(ctx, func() error { return table.Create(ctx, want) })
 		if err == nil || isStatus(err, http.StatusConflict) {
 			meta, err = table.Metadata(ctx)
 		}
@@ -153,34 +152,10 @@ func addColumns(ctx context.Context, table *bigquery.Table, meta *bigquery.Table
 	if len(have) == len(meta.Schema) {
 		return nil
 	}
-	return patiently(ctx, func() error {
+	return patience.Send(ctx, func() error {
 		_, err := table.Update(ctx, bigquery.TableMetadataToUpdate{Schema: have}, meta.ETag)
 		return err
 	})
-}
-
-// patiently sends a request again that may have been lost, and that is harmless to send
-// twice. A warehouse that nobody serves is an error at once.
-func patiently(ctx context.Context, send func() error) error {
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := send()
-		if err != nil && !unanswered(err) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithMaxElapsedTime(registerPatience), backoff.WithBackOff(registerPause()))
-	return err
-}
-
-// unanswered reports whether a request may have had its effect all the same, or would have
-// at another time.
-func unanswered(err error) bool {
-	var api *googleapi.Error
-	if errors.As(err, &api) {
-		return !refused(err)
-	}
-	var network *url.Error
-	return errors.As(err, &network) && !errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // statement renders a file of sql/ with the central dataset's name.
