@@ -1,8 +1,8 @@
 // Command demo is `make demo`: it starts a simulator of OpenAI's organisation API fed by
-// real request traces, the real service with the embedded cloud in a fresh directory,
-// runs the usage and cost pipeline for two organisations through the REST API, prints
-// what the calls cost, holds the totals against the simulator's own bill, and runs the
-// same days again to show that nothing changes.
+// real request traces and the real service with the embedded cloud in a fresh directory.
+// Through the REST API it stores the credentials of two organisations, runs the usage and
+// cost pipeline, prints what the calls cost, holds the totals against the simulator's own
+// bill, runs the same days again to show that nothing changes, and fires a schedule.
 package main
 
 import (
@@ -78,7 +78,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer d.stop()
-	for _, step := range []func(context.Context) error{d.credentials, d.serve, d.firstRun, d.report, d.reconcile, d.secondRun} {
+	for _, step := range []func(context.Context) error{d.serve, d.integrations, d.firstRun, d.report, d.reconcile, d.secondRun, d.schedule} {
 		if err := step(ctx); err != nil {
 			return err
 		}

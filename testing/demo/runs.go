@@ -26,7 +26,12 @@ func (d *demo) runAll(ctx context.Context, generation int) error {
 		fmt.Printf("  POST /api/v1/pipelines/run/%s/%s -> %s %s\n", org.Name, pipeline, started.Status, started.ID)
 		ids[org.Name] = started.ID
 	}
-	for _, org := range organisations {
+	for i, org := range organisations {
+		if i == 0 {
+			if err := d.watch(ctx, org.Name, ids[org.Name]); err != nil {
+				return err
+			}
+		}
 		run, err := d.follow(ctx, org.Name, ids[org.Name])
 		if err != nil {
 			return err
@@ -58,6 +63,31 @@ func published(run client.Run, generation int) error {
 			return fmt.Errorf("step %s names no publish job", s.Step)
 		}
 	}
+	return nil
+}
+
+// watch follows the events of a run as they happen, and prints a line for each change of
+// state. The last one must be the end of the run.
+func (d *demo) watch(ctx context.Context, org, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	fmt.Printf("  GET  /api/v1/pipelines/runs/%s/events\n", id)
+	var last client.Event
+	began, events := time.Now(), 0
+	err := d.client(d.service.keys[org]).Follow(ctx, id, "", func(e client.Event) bool {
+		if events++; e.State != "" && (e.Kind == "run" || e.Kind == "step") {
+			fmt.Printf("  %-7s event: %s\n", org, strings.Join(strings.Fields(strings.Join([]string{e.Kind, e.Step, string(e.State)}, " ")), " "))
+		}
+		last = e
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("watch run of %s: %w", org, err)
+	}
+	if last.Kind != "run" || !last.State.Ended() {
+		return fmt.Errorf("the events of run %s end with %s %s, not with the end of the run", id, last.Kind, last.State)
+	}
+	fmt.Printf("  %-7s %d events in %s\n", org, events, time.Since(began).Round(time.Millisecond))
 	return nil
 }
 

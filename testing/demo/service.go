@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,9 +28,10 @@ const (
 
 // service is the running product.
 type service struct {
-	cmd  *exec.Cmd
-	url  string
-	keys map[string]string // API key by organisation
+	cmd     *exec.Cmd
+	url     string
+	keys    map[string]string // API key by organisation
+	rootKey string
 }
 
 func (s *service) stop() {
@@ -58,20 +60,6 @@ func (d *demo) output(ctx context.Context, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// credentials stores each organisation's admin key, encrypted by the embedded KMS. The
-// key goes through standard input, where no other process can read it.
-func (d *demo) credentials(ctx context.Context) error {
-	fmt.Println("Starting the embedded BigQuery and KMS, storing credentials")
-	for _, org := range organisations {
-		cmd := d.command(ctx, "credentials", "set", "OPENAI", "--org", org.Name, "-")
-		cmd.Stdin = strings.NewReader(org.AdminKey)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("store credential of %s: %w\n%s", org.Name, err, out)
-		}
-	}
-	return nil
-}
-
 // serve starts the service and waits until it is ready.
 func (d *demo) serve(ctx context.Context) error {
 	args := []string{"serve", "--local", "--addr", "127.0.0.1:0"}
@@ -79,7 +67,8 @@ func (d *demo) serve(ctx context.Context) error {
 		args = append(args, "--org", org.Name)
 	}
 	cmd := d.command(context.WithoutCancel(ctx), args...)
-	cmd.Env = append(cmd.Env, "LOG_LEVEL=WARN") // its lines would stand between ours
+	d.service.rootKey = rand.Text() + rand.Text()
+	cmd.Env = append(cmd.Env, "LOG_LEVEL=WARN", "CA_ROOT_API_KEY="+d.service.rootKey) // its lines would stand between ours
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -107,7 +96,7 @@ func (d *demo) serve(ctx context.Context) error {
 	if err := json.Unmarshal(b, &d.service.keys); err != nil {
 		return fmt.Errorf("read the development keys: %w", err)
 	}
-	fmt.Println("Service listens on", d.service.url)
+	fmt.Println("Service with the embedded BigQuery and KMS listens on", d.service.url)
 	return d.ready(ctx)
 }
 
@@ -127,6 +116,11 @@ func (d *demo) ready(ctx context.Context) error {
 // client speaks to the service with an API key.
 func (d *demo) client(key string) *client.Client {
 	return client.New(client.Config{BaseURL: d.service.url, Key: key, Poll: pollEvery})
+}
+
+// root speaks to the service with the platform's root key.
+func (d *demo) root() *client.Client {
+	return client.New(client.Config{BaseURL: d.service.url, RootKey: d.service.rootKey, Poll: pollEvery})
 }
 
 func pause(ctx context.Context, d time.Duration) error {
