@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -156,7 +157,7 @@ func TestCtrlCStopsARunThatTheSameCommandCompletes(t *testing.T) {
 	}
 }
 
-func TestAStoppedServiceEndsItsRunsTruly(t *testing.T) {
+func TestAStoppedServiceLeavesItsRunsForTheNext(t *testing.T) {
 	t.Parallel()
 	acme := orgs("acme")
 	w := newWorld(t, acme...)
@@ -174,18 +175,19 @@ func TestAStoppedServiceEndsItsRunsTruly(t *testing.T) {
 	if line := procFile(job, "cmdline"); strings.Contains(line, started.ID) {
 		t.Errorf("the job outlived its service: %q", line)
 	}
+	var left shownRun
+	if err := json.Unmarshal([]byte(w.ok("runs", started.ID, "--org", "acme", "--output", "json")), &left); err != nil {
+		t.Fatal(err)
+	}
+	if left.State != "PENDING" || left.Code != "INTERRUPTED" {
+		t.Errorf("with no service the run is %+v", left)
+	}
 	w.provider.release()
 
 	again := w.serve("acme")
-	run, err := again.as("acme").Get(context.Background(), started.ID)
-	if err != nil {
-		t.Fatal(err)
+	if run := again.completed("acme", started.ID); run.Attempt != 1 || run.Code != "" {
+		t.Errorf("the next service ended the run as %+v", run)
 	}
-	if run.Status != client.Cancelled || run.End == nil || run.Code != "CANCELLED" {
-		t.Errorf("the run is %+v", run)
-	}
-	checkEnded(t, run)
-	again.completed("acme", again.start("acme").ID)
 	checkBill(t, w, "acme")
 }
 

@@ -2,13 +2,18 @@
 
 package e2e
 
-// A short extraction is killed twice per mode.
+// A short extraction is killed twice per mode. A chunk is 3000 rows and one more for each
+// 300 that are staged: at most twenty-one pages.
 const (
 	killsPerMode = 2
-	killPages    = 24
-	killRows     = 500
-	killAgain    = 28
+	killPages    = 110
+	killRows     = 150
+	killDays     = 1
+	killAgain    = 4 * 21
 )
+
+// runPatience bounds how long a run may take.
+const runPatience = patience
 
 const (
 	backfillDays  = 8

@@ -190,10 +190,10 @@ func (v *victim) attempt(args ...string) outcome {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	v.start(cmd)
-	late := time.AfterFunc(patience, v.kill)
+	late := time.AfterFunc(runPatience, v.kill)
 	err := cmd.Wait()
 	if !late.Stop() {
-		v.t.Errorf("convergence %s did not end within %s", strings.Join(args, " "), patience)
+		v.t.Errorf("convergence %s did not end within %s", strings.Join(args, " "), runPatience)
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -6,15 +6,30 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // api is a provider with a cursor, which counts how often each page is asked for. Each day
 // has the same records but for its date.
 type api struct {
-	pages, rows int // of a day, and of a page
-	bad         int // records of the first page of a day that no column takes
+	pages, rows int           // of a day, and of a page
+	bad         int           // records of the first page of a day that no column takes
+	pause       time.Duration // before an answer
 	mu          sync.Mutex
-	asked       map[string]map[int]int // day -> page -> times
+	asked       asked
+}
+
+// asked counts requests: day -> page -> times.
+type asked map[string]map[int]int
+
+// pages are the requests, repetitions included.
+func (a asked) pages() (n int) {
+	for _, pages := range a {
+		for _, times := range pages {
+			n += times
+		}
+	}
+	return n
 }
 
 const padding = "a record of this provider is about three hundred bytes long, most of which nobody reads: " +
@@ -26,7 +41,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	page, _ := strconv.Atoi(cursor) // the first has none
 	a.mu.Lock()
 	if a.asked == nil {
-		a.asked = map[string]map[int]int{}
+		a.asked = asked{}
 	}
 	if a.asked[day] == nil {
 		a.asked[day] = map[int]int{}
@@ -34,6 +49,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.asked[day][page]++
 	bad := a.bad
 	a.mu.Unlock()
+	time.Sleep(a.pause)
 	var b strings.Builder
 	b.WriteString(`{"data":[`)
 	for i := range a.rows {
@@ -70,11 +86,13 @@ func (a *api) again() map[string]int {
 	return out
 }
 
-// forget begins to count anew.
-func (a *api) forget() {
+// forget begins to count anew, and returns what was counted.
+func (a *api) forget() asked {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before := a.asked
 	a.asked = nil
+	return before
 }
 
 // want is what a table holds once all records of so many days are in it: rows, different
@@ -93,13 +111,7 @@ func (a *api) want(days int) string {
 func (a *api) pagesAsked() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := 0
-	for _, pages := range a.asked {
-		for _, times := range pages {
-			n += times
-		}
-	}
-	return n
+	return a.asked.pages()
 }
 
 // mend makes every record one that lands.

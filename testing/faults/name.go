@@ -107,13 +107,19 @@ var centralTables = map[string]string{
 }
 
 // priceTables are those that an organisation gets with an integration.
-var priceTables = regexp.MustCompile(`_(pricing|plans)$`)
+var priceTables = regexp.MustCompile(`_(pricing|plans|subscriptions)$`)
+
+// guardTables are those whose row makes publishes of different units wait for each other.
+var guardTables = regexp.MustCompile("(?is)^\\s*CREATE\\s+TABLE\\s+IF\\s+NOT\\s+EXISTS\\s+`[^`]*\\._guard_[A-Za-z0-9_]+`")
 
 // nameStatement names a statement whose job has no id of ours by the first table that it
 // writes to.
 func nameStatement(text string, into bool) (string, bool) {
 	if readOnly.MatchString(text) && !into {
 		return Read, false
+	}
+	if guardTables.MatchString(text) {
+		return GuardCreate, true
 	}
 	if m := writtenTables.FindStringSubmatch(text); m != nil {
 		if op := centralTables[m[1]]; op != "" {

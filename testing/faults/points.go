@@ -39,6 +39,7 @@ const (
 	CancelJob     = "job.cancel"     // a job that runs is asked to end
 	DatasetCreate = "dataset.create" // a dataset is made
 	TableCreate   = "table.create"   // a table that is no stage is made
+	GuardCreate   = "guard.create"   // the table that orders publishes into another one is made
 	TableAlter    = "table.alter"    // its columns are added to
 	EventsAppend  = "events.append"  // events of runs become durable, by INSERT
 	EventsStream  = "events.stream"  // the same, by insertAll
@@ -53,7 +54,7 @@ const (
 
 // operations are those of the warehouse that mutate, in the order of a run's life.
 var operations = []string{
-	DatasetCreate, TableCreate, Credential, Prices, EventsAppend, EventsStream, Register,
+	DatasetCreate, TableCreate, GuardCreate, Credential, Prices, EventsAppend, EventsStream, Register,
 	StageCreate, StageRenew, Load, SQL, Fence, CancelJob, DeadLetters, LettersMark, TableAlter, Publish, RowsStream, Project, StageDrop,
 }
 
