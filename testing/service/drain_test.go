@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,22 +41,12 @@ func TestATerminatedServiceAnswersAndLetsGo(t *testing.T) {
 		}
 		return true
 	})
-	w.plan.Set(faults.Rule{Op: faults.Read, When: faults.Before, Do: faults.Slow(2 * time.Second)})
-	before := w.plan.Calls()[faults.Read]
-	var wg sync.WaitGroup
-	for range drainedRequests {
-		wg.Go(func() {
-			if _, err := s.as("acme").Get(t.Context(), ids[0]); err != nil {
-				t.Errorf("a request that was under way: %v", err)
-			}
-		})
-	}
-	eventually(t, "the requests are under way", func() bool { return w.plan.Calls()[faults.Read] >= before+drainedRequests })
+	requests := s.slowRequests(t)
 	terminated := time.Now()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	wg.Wait()
+	requests.Wait()
 	w.plan.Set()
 	<-s.ended
 	if took := time.Since(terminated); s.code != 0 || took > stopGrace {
@@ -76,4 +67,45 @@ func TestATerminatedServiceAnswersAndLetsGo(t *testing.T) {
 		t.Errorf("rows are %v, not %s", got, want)
 	}
 	w.balanced("acme", drainedRuns)
+}
+
+// slowRequests are requests that are under way and take some seconds.
+func (s *service) slowRequests(t *testing.T) *sync.WaitGroup {
+	t.Helper()
+	s.w.plan.Set(faults.Rule{Op: faults.Read, When: faults.Before, Do: faults.Slow(3 * time.Second)})
+	before := s.w.plan.Calls()[faults.Read]
+	var wg, sent sync.WaitGroup
+	sent.Add(drainedRequests)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent.Done() }})
+	for range drainedRequests {
+		wg.Go(func() {
+			if _, err := s.as("acme").List(ctx, client.Filter{}); err != nil {
+				t.Errorf("a request that was under way: %v", err)
+			}
+		})
+	}
+	sent.Wait()
+	time.Sleep(10 * glance) // until the service has read the last one, which nothing tells
+	eventually(t, "the requests are under way", func() bool { return s.w.plan.Calls()[faults.Read] >= before+drainedRequests })
+	return &wg
+}
+
+// TestATerminatedServiceWithoutRunsAnswers is the case in which nothing else keeps the
+// process from leaving.
+func TestATerminatedServiceWithoutRunsAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.seed(20, "acme")
+	s := w.serve(w.fresh())
+	if _, err := s.as("acme").List(t.Context(), client.Filter{}); err != nil { // and its key is known
+		t.Fatal(err)
+	}
+	requests := s.slowRequests(t)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	requests.Wait()
+	if <-s.ended; s.code != 0 {
+		t.Errorf("the service ended with %d", s.code)
+	}
 }
