@@ -75,6 +75,9 @@ type resolver struct {
 // freeText are the keys of a notification whose braces may be just braces.
 var freeText = []string{"subject", "message", "body", "text", "title", "subject_template", "body_template"}
 
+// IsFreeText reports whether the braces below a key may be just braces.
+func IsFreeText(key string) bool { return slices.Contains(freeText, key) }
+
 func (r *resolver) walk(n *yaml.Node, path string) {
 	if r.skip != nil && r.skip(path) {
 		return
@@ -84,7 +87,7 @@ func (r *resolver) walk(n *yaml.Node, path string) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i].Value
 			outer := r.free
-			r.free = outer || slices.Contains(freeText, key)
+			r.free = outer || IsFreeText(key)
 			r.walk(n.Content[i+1], join(path, key))
 			r.free = outer
 		}

@@ -134,10 +134,11 @@ type recorder struct {
 
 func (r *recorder) use(c *launcher.Config) {
 	c.Admission, c.Stages = r, r
-	c.Ended = func(_ context.Context, run launcher.Run) {
+	c.Ended = func(_ context.Context, run launcher.Run) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.ended = append(r.ended, run)
+		return nil
 	}
 }
 

@@ -213,19 +213,25 @@ func (l *Launcher) settle(ctx context.Context, run Run) {
 			return
 		}
 	}
-	if l.cfg.Ended != nil {
-		answer, err := l.cfg.Register.Acquire(ctx, "notify/"+run.ID, l.keeper.Owner(), "")
-		if err != nil {
-			log.Error("acquire the notification of a run; it is tried again", "error", err)
-			return
-		}
-		if answer.Won && l.first("notify/"+run.ID) {
-			l.cfg.Ended(ctx, run)
-		}
+	if l.cfg.Ended == nil || run.Told {
+		l.recordSettled(ctx, run)
+		return
 	}
+	l.mu.Lock()
+	closed := l.closed
+	if !closed { // people and their servers are slow: nobody waits for them
+		l.wg.Go(func() { l.tell(context.WithoutCancel(ctx), run) })
+	}
+	l.mu.Unlock()
+	if closed {
+		l.tell(context.WithoutCancel(ctx), run)
+	}
+}
+
+func (l *Launcher) recordSettled(ctx context.Context, run Run) {
 	e, err := newEvent(run, kindSettled, "", run.State, 0, struct{}{}, l.cfg.Now())
 	if err != nil {
-		log.Error("record that a run is settled", "error", err)
+		l.cfg.Log.Error("record that a run is settled", "run", run.ID, "org", run.Org, "error", err)
 		return
 	}
 	l.projector.settle(ctx, run, e)

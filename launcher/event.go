@@ -20,6 +20,7 @@ const (
 	kindGeneration = "generation" // Step is the unit's id, Seq the generation that was opened
 	kindWait       = "wait"       // another run holds a slice; Seq is a time
 	kindCancel     = "cancel"     // somebody asked for the end of the run
+	kindTold       = "told"       // who waits for the end of the run has been told
 	kindSettled    = "settled"    // what follows the end of the run has been done
 )
 
@@ -34,6 +35,7 @@ type runPayload struct {
 	RunEnd     civil.Date        `json:"run_date_end,omitzero"`
 	Params     map[string]string `json:"parameters,omitempty"`
 	Steps      []Step            `json:"steps,omitempty"`
+	Hooks      []Hook            `json:"hooks,omitempty"`
 	Request    *Request          `json:"request,omitempty"`
 	Submitter  string            `json:"submitter,omitempty"`
 	Code       string            `json:"code,omitempty"`

@@ -36,7 +36,7 @@ type Launcher struct {
 	active  map[string]*follower // runs that this launcher works on, by id
 	driven  map[string]*driver   // runs that it starts by itself, by id
 	recent  map[string]submitted // by what makes runs equal
-	firsts  map[string]bool      // names that this process has acted on
+	told    map[string]bool      // runs whose end this process has told
 	beating bool
 
 	gates     gates
@@ -49,7 +49,7 @@ func New(cfg Config) *Launcher {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Launcher{
 		cfg: cfg, ctx: ctx, cancel: cancel, active: map[string]*follower{}, driven: map[string]*driver{},
-		recent: map[string]submitted{}, firsts: map[string]bool{},
+		recent: map[string]submitted{}, told: map[string]bool{},
 		keeper: claim.New(claim.Config{Register: cfg.Register, Log: cfg.Store, Owner: cfg.Owner}),
 	}
 	l.projector = newProjector(cfg)

@@ -137,7 +137,7 @@ type Event struct {
 	Attempt int             `json:"attempt"`
 	Epoch   int             `json:"epoch"`
 	Seq     int64           `json:"seq"`
-	Kind    string          `json:"kind"` // run, step, progress, generation, wait, cancel, settled, claim, release, beat
+	Kind    string          `json:"kind"` // run, step, progress, generation, wait, cancel, told, settled, claim, release, beat
 	Step    string          `json:"step,omitempty"`
 	State   State           `json:"state,omitempty"`
 	Payload json.RawMessage `json:"payload,omitempty"`
@@ -166,9 +166,11 @@ type Config struct {
 	Service bool
 	// Enqueue, if set, is told of runs that are due, instead of starting them here.
 	Enqueue func(Run)
-	// Ended, if set, is called once for each run that has ended, in one process of all,
-	// after its terminal event is durable.
-	Ended func(context.Context, Run)
+	// Ended, if set, is called for each run that has ended, after its terminal event is
+	// durable and in the background: in one process of all, and once, unless that process
+	// dies before it could record that it has called it. Then another one calls it again,
+	// as after an error, which says that ctx ended before it was done.
+	Ended func(context.Context, Run) error
 
 	Retries      int           // attempts after the first where the plan does not say
 	RetryBackoff time.Duration // before the second attempt; 0 = 30 s

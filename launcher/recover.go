@@ -230,14 +230,3 @@ func (l *Launcher) listen(ctx context.Context) error {
 	}
 	return nil
 }
-
-// first reports whether it is called for the first time with this name in this process.
-func (l *Launcher) first(name string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.firsts[name] {
-		return false
-	}
-	l.firsts[name] = true
-	return true
-}

@@ -69,6 +69,8 @@ func (f *fold) event(e Event) error {
 			return err
 		}
 		f.run.Cancelling, f.run.Discard = true, f.run.Discard || p.Discard
+	case kindTold:
+		f.run.Told = true
 	case kindSettled:
 		f.run.Settled = true
 	}
@@ -91,6 +93,7 @@ func (f *fold) apply(e Event) error {
 		}
 		r.PipelineID, r.Trigger, r.TriggerBy, r.KeyID, r.UserID = p.PipelineID, p.Trigger, p.TriggerBy, p.KeyID, p.UserID
 		r.RunDate, r.RunEnd, r.Params, r.Submitter = p.RunDate, p.RunEnd, p.Params, p.Submitter
+		r.Hooks, r.Alerts = p.Hooks, alerts(p.Steps)
 		if r.Start.IsZero() || e.Time.Before(r.Start) {
 			r.Start = e.Time
 		}
@@ -112,6 +115,17 @@ func (f *fold) apply(e Event) error {
 		f.steps[s.ID] = &stepFold{StepRun: StepRun{State: Pending, StepResult: declared}, declared: declared}
 	}
 	return nil
+}
+
+// alerts are the steps whose failure is told.
+func alerts(steps []Step) []string {
+	var out []string
+	for _, s := range steps {
+		if s.Alert {
+			out = append(out, s.ID)
+		}
+	}
+	return out
 }
 
 func (f *fold) step(e Event) error {

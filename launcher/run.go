@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"encoding/json"
 	"time"
 
 	"cloud.google.com/go/civil"
@@ -64,19 +65,24 @@ type Document struct {
 
 // Plan is what the launcher must know of a planned pipeline.
 type Plan struct {
-	Pipeline  string            `json:"pipeline"` // provider/domain/name or the name of a loose file
-	File      string            `json:"file,omitempty"`
-	Text      string            `json:"text,omitempty"`
-	Params    map[string]string `json:"parameters,omitempty"` // as the run will see them
-	ProjectID string            `json:"project_id,omitempty"` // of the org's cloud integration, when the document uses it
-	Start     civil.Date        `json:"start"`
-	End       civil.Date        `json:"end"` // inclusive
-	Timeout   time.Duration     `json:"timeout"`
-	Retries   *int              `json:"retry_attempts,omitempty"` // attempts after the first; nil = what Config says
-	Backoff   time.Duration     `json:"retry_backoff,omitempty"`  // before the second attempt, doubled for each later one; 0 = what Config says
-	Scope     string            `json:"scope,omitempty"`          // of its claims: runs of other scopes share no unit; a label, "" = none
-	Steps     []Step            `json:"steps"`
-	Units     []Unit            `json:"units"` // ascending by step, then slice
+	Pipeline   string                     `json:"pipeline"` // provider/domain/name or the name of a loose file
+	File       string                     `json:"file,omitempty"`
+	Text       string                     `json:"text,omitempty"`
+	Params     map[string]string          `json:"parameters,omitempty"`  // as the run will see them
+	ProjectID  string                     `json:"project_id,omitempty"`  // of the org's cloud integration, when the document uses it
+	AdminEmail string                     `json:"admin_email,omitempty"` // of the org's profile, when the document uses it
+	Tables     map[string]json.RawMessage `json:"tables,omitempty"`      // declared schemas of what the steps write, by reference
+	RunOnce    bool                       `json:"run_once,omitempty"`    // a slice that has completed is not run again
+	ForceParam string                     `json:"force_param,omitempty"` // the parameter that, when true, runs it again all the same
+	Start      civil.Date                 `json:"start"`
+	End        civil.Date                 `json:"end"` // inclusive
+	Timeout    time.Duration              `json:"timeout"`
+	Retries    *int                       `json:"retry_attempts,omitempty"` // attempts after the first; nil = what Config says
+	Backoff    time.Duration              `json:"retry_backoff,omitempty"`  // before the second attempt, doubled for each later one; 0 = what Config says
+	Scope      string                     `json:"scope,omitempty"`          // of its claims: runs of other scopes share no unit; a label, "" = none
+	Steps      []Step                     `json:"steps"`
+	Units      []Unit                     `json:"units"` // ascending by step, then slice
+	Hooks      []Hook                     `json:"hooks,omitempty"`
 }
 
 // Step names a step in the order of its document.
@@ -84,6 +90,14 @@ type Step struct {
 	ID    string `json:"id"`
 	Type  string `json:"type"`
 	Table string `json:"table,omitempty"`
+	Alert bool   `json:"alert,omitempty"` // its failure is told although the run goes on
+}
+
+// Hook is a notification: it is sent when the run has ended, by whoever ends it.
+type Hook struct {
+	Step   string          `json:"step"`
+	Type   string          `json:"type"`
+	Config json.RawMessage `json:"config"`
 }
 
 // Unit is a slice of a step; Hash changes when the generation cannot be resumed.
@@ -127,6 +141,9 @@ type Run struct {
 	Submitter   string         `json:"-"` // process that recorded it
 	Generations map[string]int `json:"-"` // newest that it opened or resumed, by unit
 	Discard     bool           `json:"-"` // staging goes when it is cancelled
+	Hooks       []Hook         `json:"-"` // notifications, as planned when it was recorded
+	Alerts      []string       `json:"-"` // steps whose failure is told although the run goes on
+	Told        bool           `json:"-"` // its end has been told
 	Settled     bool           `json:"-"` // what follows a terminal state has been done
 }
 

@@ -60,6 +60,9 @@ func (l *Launcher) Submit(ctx context.Context, r Request) (run Run, existing boo
 	if known, found, err := l.known(ctx, run, r.RunID != ""); found || err != nil {
 		return known, found, err
 	}
+	if once, found, err := l.ranOnce(ctx, run, plan); found || err != nil {
+		return once, found, err
+	}
 	if err := l.refuseForced(ctx, r, plan); err != nil {
 		return Run{}, false, err
 	}
@@ -108,7 +111,7 @@ func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
 	l.beat()
 	e, err := newEvent(run, kindRun, "", Pending, 0, runPayload{
 		PipelineID: run.PipelineID, Trigger: run.Trigger, TriggerBy: run.TriggerBy, KeyID: run.KeyID, UserID: run.UserID,
-		RunDate: run.RunDate, RunEnd: run.RunEnd, Params: run.Params, Steps: plan.Steps, Request: &run.Request, Submitter: run.Submitter,
+		RunDate: run.RunDate, RunEnd: run.RunEnd, Params: run.Params, Steps: plan.Steps, Hooks: plan.Hooks, Request: &run.Request, Submitter: run.Submitter,
 	}, run.Start)
 	if err == nil {
 		err = l.appendSurely(ctx, e)

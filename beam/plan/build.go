@@ -24,8 +24,10 @@ type builder struct {
 	document  *configs.Document
 	plan      *Plan
 	sample    bool    // there is no run: values may be missing
-	hooks     []*Step // notifications: they have an id and references, and no place in the plan
+	hooks     []*Step // notifications: they have an id and references, and no place in the graph
 	problems  configs.Problems
+
+	separating map[string]string // parameters of which the units of all steps are a function
 }
 
 func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, configs.Problems) {
@@ -43,6 +45,7 @@ func (p *Planner) plan(ctx context.Context, r Request, sample bool) (*Plan, conf
 	}
 	b.head()
 	b.steps()
+	b.plan.Scope = b.scopeLabel()
 	b.edges()
 	b.order()
 	b.rows()
@@ -151,9 +154,9 @@ func (b *builder) head() {
 	p.PipelineID, p.Name, p.Schedule, p.Lookback, p.RatePerMin = d.PipelineID, d.Name, d.Schedule, d.LookbackDays, d.RateLimitPerMin
 	p.Execution = d.Execution
 	p.Timeout = timeout(d.TimeoutMinutes, d.TimeoutSeconds, defaultTimeout)
-	p.Retries = b.request.DefaultRetries
-	if d.RetryAttempts != nil {
-		p.Retries = *d.RetryAttempts
+	p.Retries = d.RetryAttempts
+	if d.RetryBackoff != nil {
+		p.Backoff = time.Duration(*d.RetryBackoff * float64(time.Second))
 	}
 	p.Mode = d.Mode
 	if p.Mode == "" {

@@ -14,6 +14,9 @@ type Deps struct {
 	Catalog    *configs.Catalog
 	Processors configs.Processors
 	SQL        configs.SQLChecker
+	// Unreachable says why nobody would hear of a notification of that type, "" when
+	// somebody would; the org is "" when it is not known. It may be nil.
+	Unreachable func(org, hook string) string
 }
 
 // Request asks for a plan of one document for one run.
@@ -31,10 +34,10 @@ type Request struct {
 	AdminEmail     string            // "" when unknown
 	ProjectID      string            // of the integration, for {project_id}; "" when unknown
 	DefaultRetries int               // of steps that do not say
+	Preview        bool              // rows are looked at and land nowhere: columns need not be known
 	RawStep        string            // a step that is planned as if its records stayed as they were sent; "" = none
 }
 
-	Preview        bool              // rows are looked at and land nowhere: columns need not be known
 // Plan is what a run will do: plain data, the same for the same request.
 type Plan struct {
 	Pipeline   string // identity: provider/domain/name, or the name of a loose file
@@ -50,12 +53,15 @@ type Plan struct {
 	Mode       string     // batch or streaming
 	Start, End civil.Date // inclusive
 	Timeout    time.Duration
-	Retries    int // of the run
-	RatePerMin int // requests per minute of the whole run; 0 = no cap
-	Lookback   int // days that a schedule adds
+	Retries    *int          // attempts of the run after the first; nil: the document does not say
+	Backoff    time.Duration // before the second attempt; 0: the document does not say
+	Scope      string        // label: runs of other scopes have no unit in common; "" = nothing is known to part them
+	RatePerMin int           // requests per minute of the whole run; 0 = no cap
+	Lookback   int           // days that a schedule adds
 	Schedule   *configs.Schedule
 	Execution  configs.Execution
 	Steps      []*Step          // dependencies before dependents, else in document order
+	Hooks      []Hook           // notifications, in document order; without values they are as they would be
 	Warnings   configs.Problems // what the author should know, sorted; never an error
 }
 

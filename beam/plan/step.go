@@ -62,6 +62,7 @@ func (s *stepBuilder) build() *Step {
 	s.raw()
 	s.destination()
 	s.units()
+	s.separate()
 	s.credential()
 	return s.out
 }
@@ -90,24 +91,6 @@ func (s *stepBuilder) planned() {
 	} else if !s.out.Skip {
 		s.problem(s.at("ps_type"), path, "%s is not part of this version; available: %s", s.processor.Name(), strings.Join(s.deps.Processors.Names(), ", "))
 	}
-}
-
-// hook checks a notification, which is no step: nothing waits for it. Its recipients may
-// be unknown before a run.
-func (s *stepBuilder) hook() {
-	s.hooks = append(s.hooks, s.unknown())
-	s.enabled()
-	s.remark(configs.SeverityNote, s.at("ps_type"), s.path+".ps_type", "notifications are not part of this version: nothing is sent")
-	for _, key := range []string{"destination", "inputs"} {
-		if n := configs.Member(s.node, key); n != nil {
-			s.problem(n, s.path+"."+key, "is not used by %s, which has no rows", s.processor.Name())
-		}
-	}
-	scope := configs.NewScope(s.canonical, configs.SampleEnvironment()).Step(s.step.StepID, configs.Member(s.node, "variables"), s.path)
-	resolved, problems := configs.Resolve(s.at("config"), s.path+".config", scope, nil)
-	s.add(problems)
-	_, problems = s.validator.Config(s.canonical, resolved, s.processor)
-	s.add(problems)
 }
 
 // unknown stands in for a step that cannot be made, so that references to it are still

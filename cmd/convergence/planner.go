@@ -27,7 +27,9 @@ type planner struct {
 	library     *configs.Library // the same as it is now; nil without a configs folder
 	plans       *plan.Planner
 	credentials integrations          // nil where there is no warehouse: plans are looked at, not run
+	profiles    profiles              // likewise
 	warn        func(configs.Problem) // what a plan warns of; nil where nobody reads it
+	preview     bool                  // rows are looked at and land nowhere
 }
 
 // integrations are the credentials of an organisation, without their secrets.
@@ -35,9 +37,14 @@ type integrations interface {
 	List(ctx context.Context, org string) ([]credentials.Info, error)
 }
 
+// profiles are what is known of an organisation.
+type profiles interface {
+	Account(ctx context.Context, org string) (launcher.Principal, bool, error)
+}
+
 func newPlanner(env wiring.Environment, catalog *configs.Catalog) *planner {
 	env.Static(catalog)
-	p := &planner{env: env, catalog: catalog, plans: plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors(), SQL: newSQLChecker()})}
+	p := &planner{env: env, catalog: catalog, plans: plan.New(plan.Deps{Catalog: catalog, Processors: compile.Processors(), SQL: newSQLChecker(), Unreachable: env.Unreachable})}
 	if env.ConfigsDir != "" {
 		// A folder that cannot be read was refused when the catalogue was opened.
 		p.library, _ = env.Library()
@@ -89,6 +96,36 @@ func (p *planner) projectOf(ctx context.Context, org, text string) (string, erro
 	return "", nil
 }
 
+// adminOf returns the address that {admin_email} means: that of the organisation's profile.
+// Documents that do not use it are not asked for.
+func (p *planner) adminOf(ctx context.Context, org, text string) (string, error) {
+	if p.profiles == nil || !strings.Contains(text, "admin_email") {
+		return "", nil
+	}
+	profile, _, err := p.profiles.Account(ctx, org)
+	if err != nil {
+		return "", fmt.Errorf("find the administrator of %s: %w", org, err)
+	}
+	return profile.AdminEmail, nil
+}
+
+// tablesOf are the declared schemas of what the steps write, by reference: a job may run
+// where the folder that declares them is not.
+func tablesOf(planned *plan.Plan) (map[string]json.RawMessage, error) {
+	out := map[string]json.RawMessage{}
+	for _, s := range planned.Steps {
+		if s.Schema.Ref == "" {
+			continue
+		}
+		text, err := json.Marshal(s.Schema)
+		if err != nil {
+			return nil, fmt.Errorf("write the schema %s: %w", s.Schema.Ref, err)
+		}
+		out[s.Schema.Ref] = text
+	}
+	return out, nil
+}
+
 // Plan resolves, validates and plans.
 func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, now time.Time) (*launcher.Plan, error) {
 	file, err := p.file(r)
@@ -99,9 +136,14 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 	if err != nil {
 		return nil, err
 	}
+	email, err := p.adminOf(ctx, r.Org, string(file.Text))
+	if err != nil {
+		return nil, err
+	}
 	planned, err := p.plans.With(p.seenBy(r.Org)).Plan(ctx, plan.Request{
 		Source: file, Org: r.Org, Env: p.env.Suffix(), Project: p.env.Project, Dataset: launcher.Dataset(r.Org, p.env.Suffix()),
 		Location: p.env.Location, RunID: runID, Params: r.Params, ProjectID: projectID, Start: r.Start, End: r.End, Now: now,
+		AdminEmail: email, Preview: p.preview,
 	})
 	if err != nil {
 		return nil, refused(file, err)
@@ -112,16 +154,21 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		}
 	}
 	out := &launcher.Plan{
-		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params), ProjectID: projectID,
+		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params), ProjectID: projectID, AdminEmail: email,
+		RunOnce: planned.Execution.RunOnce, ForceParam: planned.Execution.ForceParam,
 		Start: planned.Start, End: planned.End, Timeout: planned.Timeout,
 	}
-	if planned.Retries > 0 {
-		out.Retries = &planned.Retries
+	out.Retries, out.Backoff, out.Scope = planned.Retries, planned.Backoff, planned.Scope
+	if out.Hooks, err = hooks(planned.Hooks); err != nil {
+		return nil, err
+	}
+	if out.Tables, err = tablesOf(planned); err != nil {
+		return nil, err
 	}
 	steps := slices.Clone(planned.Steps)
 	slices.SortFunc(steps, func(a, b *plan.Step) int { return a.Index - b.Index })
 	for _, s := range steps {
-		step := launcher.Step{ID: s.ID, Type: s.Type}
+		step := launcher.Step{ID: s.ID, Type: s.Type, Alert: s.OnFailure == "alert"}
 		if s.Destination.Table != "" { // named as results name it
 			step.Table = planned.Dataset + "." + s.Destination.Table
 		}
@@ -129,6 +176,19 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		for _, u := range s.Units {
 			out.Units = append(out.Units, launcher.Unit{ID: u.ID, Step: s.ID, Slice: slice(s.Destination, u), Hash: label(s.ConfigHash), Once: once(s.Destination)})
 		}
+	}
+	return out, nil
+}
+
+// hooks writes notifications as they are recorded with a run.
+func hooks(planned []plan.Hook) ([]launcher.Hook, error) {
+	var out []launcher.Hook
+	for _, h := range planned {
+		config, err := json.Marshal(h.Config)
+		if err != nil {
+			return nil, fmt.Errorf("encode notification %s: %w", h.ID, err)
+		}
+		out = append(out, launcher.Hook{Step: h.ID, Type: h.Type, Config: config})
 	}
 	return out, nil
 }

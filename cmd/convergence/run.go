@@ -155,6 +155,9 @@ func (a *app) printPlan(p *launcher.Plan) error {
 		}
 		fmt.Fprintf(a.out, "  %-24s %-32s -> %s (%d slices)\n", s.ID, s.Type, s.Table, units)
 	}
+	for _, h := range p.Hooks {
+		fmt.Fprintf(a.out, "  %-24s %-32s when the run has ended\n", h.Step, h.Type)
+	}
 	return nil
 }
 
@@ -168,11 +171,17 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 		return err
 	}
 	log := a.logger()
+	tell, err := w.teller(s, log)
+	if err != nil {
+		return err
+	}
 	shown := newProgress(a.err)
+	planner := w.planner(catalog)
+	planner.profiles = store.NewAccounts(s)
 	l := launcher.New(launcher.Config{
-		Store: s, Register: s, Planner: w.planner(catalog), Runner: &inProcess{env: w.env, app: a},
+		Store: s, Register: s, Planner: planner, Runner: &inProcess{env: w.env, app: a},
 		Dir: a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: request.Runner,
-		Now: launcher.Clock, Log: log, Stages: stages{w}, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
+		Now: launcher.Clock, Log: log, Stages: stages{w}, Ended: tell, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
 	})
 	defer l.Close()
 	started, _, err := l.Launch(ctx, request)

@@ -33,6 +33,7 @@ type parts struct {
 	queue     *queue.Queue
 	audit     *store.Audit
 	prices    *pricetables.Store
+	tell      func(context.Context, launcher.Run) error // people, how a run ended
 	stopping  atomic.Bool
 }
 
@@ -46,10 +47,17 @@ func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, j
 	if err != nil {
 		return nil, err
 	}
+	if a.metrics == nil {
+		a.metrics = api.NewMetrics()
+	}
 	p := &parts{
-		app: a, w: w, store: s, catalog: catalog, log: log, metrics: api.NewMetrics(), audit: store.NewAudit(s, log), prices: tables,
+		app: a, w: w, store: s, catalog: catalog, log: log, metrics: a.metrics, audit: store.NewAudit(s, log), prices: tables,
+	}
+	if p.tell, err = w.teller(s, log); err != nil {
+		return nil, err
 	}
 	planner := w.planner(catalog)
+	planner.profiles = store.NewAccounts(s)
 	p.pipelines = &catalogueOf{env: w.env, planner: planner, bigquery: w.BigQuery, now: launcher.Clock, log: log}
 	self := procid.Self()
 	p.once = p.admission(self.String())
@@ -72,12 +80,16 @@ func (p *parts) work(ctx context.Context) {
 	p.queue.Loop(ctx)
 }
 
-// ended counts a run that has ended.
-func (p *parts) ended(_ context.Context, r launcher.Run) {
+// ended tells people of a run that has ended, and counts it.
+func (p *parts) ended(ctx context.Context, r launcher.Run) error {
+	if err := p.tell(ctx, r); err != nil {
+		return err
+	}
 	p.metrics.RunEnded(r.Org, r.PipelineID, string(r.State), r.End.Sub(r.Start))
 	for _, s := range r.Steps {
 		p.metrics.StepEnded(s.Type, s.Counts.Rows, s.Counts.Retries)
 	}
+	return nil
 }
 
 func (p *parts) close() {

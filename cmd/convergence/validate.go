@@ -108,7 +108,7 @@ func (a *app) graph(ctx context.Context, target string, params map[string]string
 	beam.Init()
 	spec := run.DryRunSpec(files[0], run.Prism, time.Now().UTC())
 	spec.Params = params
-	pipeline, _, err := run.Build(ctx, spec, catalog)
+	pipeline, planned, err := run.Build(ctx, spec, catalog)
 	var problems configs.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprintln(a.err, problems)
@@ -117,7 +117,13 @@ func (a *app) graph(ctx context.Context, target string, params map[string]string
 	if err != nil {
 		return err
 	}
-	return a.printGraph(pipeline, format)
+	if err := a.printGraph(pipeline, format); err != nil || format != "text" {
+		return err
+	}
+	for _, h := range planned.Hooks {
+		fmt.Fprintf(a.out, "%s  %s, when the run has ended\n", h.ID, h.Type)
+	}
+	return nil
 }
 
 func (a *app) printGraph(pipeline *beam.Pipeline, format string) error {

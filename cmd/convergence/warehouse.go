@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/cloudact/convergence/cmd/internal/wiring"
+	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/store"
 	"github.com/cloudact/convergence/local/daemon"
 )
 
@@ -48,6 +50,19 @@ func (a *app) open(ctx context.Context) (*warehouse, error) {
 	}
 	w.Clients = clients
 	return w, nil
+}
+
+// teller tells people how runs ended.
+func (w *warehouse) teller(s *store.Store, log *slog.Logger) (func(context.Context, launcher.Run) error, error) {
+	n, err := w.env.Notifier(log)
+	if err != nil {
+		return nil, err
+	}
+	accounts := store.NewAccounts(s)
+	return w.env.Ended(n, func(ctx context.Context, org string) (string, error) {
+		account, _, err := accounts.Account(ctx, org)
+		return account.AdminEmail, err
+	}, log), nil
 }
 
 func (w *warehouse) release() error {

@@ -1,7 +1,9 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,20 +41,31 @@ type Step struct {
 	Error string
 }
 
-// FromRun makes an event of a run. alerts are the steps whose failure is told although the
-// run goes on.
-func FromRun(r launcher.Run, hooks []Hook, alerts map[string]bool, vars map[string]string) Event {
+// FromRun makes an event of a run with the notifications that were recorded with it. vars
+// are further variables of texts. The error tells of hooks that cannot be read; the event
+// has the others.
+func FromRun(r launcher.Run, vars map[string]string) (Event, error) {
+	var hooks []Hook
+	var errs []error
+	for _, recorded := range r.Hooks {
+		h, err := ParseHook(recorded.Step, recorded.Type, recorded.Config)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		hooks = append(hooks, h)
+	}
 	e := Event{
 		Org: r.Org, PipelineID: r.PipelineID, RunID: r.ID, State: r.State, Code: r.Code, Error: r.Error, Trigger: r.Trigger,
 		From: r.RunDate, To: r.RunEnd, Start: r.Start, End: r.End, Hooks: hooks, Vars: vars,
 	}
 	for _, s := range r.Steps {
 		e.Steps = append(e.Steps, Step{ID: s.Step, State: s.State, Rows: s.Published, Code: s.Code, Error: s.Error})
-		if s.State == launcher.Failed && alerts[s.Step] {
+		if s.State == launcher.Failed && slices.Contains(r.Alerts, s.Step) {
 			e.Alerts = append(e.Alerts, s.Step)
 		}
 	}
-	return e
+	return e, errors.Join(errs...)
 }
 
 // outcome is what triggers tell apart.
@@ -73,6 +86,15 @@ func (e Event) outcome() outcome {
 	default:
 		return stopped
 	}
+}
+
+// event is the outcome as triggers of settings know it: a run that was stopped did not
+// succeed.
+func (e Event) event() outcome {
+	if o := e.outcome(); o != stopped {
+		return o
+	}
+	return failed
 }
 
 // summary says in one sentence how the run ended and why.

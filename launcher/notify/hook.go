@@ -17,7 +17,8 @@ const (
 // Trigger says of which runs a hook tells.
 type Trigger string
 
-// The triggers. A cancelled run is told by OnCompletion and Always only.
+// The triggers. OnFailure wants every run that did not complete: failed, timed out, lost
+// or cancelled.
 const (
 	OnFailure    Trigger = "on_failure"
 	OnSuccess    Trigger = "on_success"
@@ -28,7 +29,7 @@ const (
 func (t Trigger) wants(o outcome) bool {
 	switch t {
 	case OnFailure, "":
-		return o == failed
+		return o != succeeded
 	case OnSuccess:
 		return o == succeeded
 	default:

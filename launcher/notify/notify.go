@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	texttemplate "text/template"
@@ -31,7 +32,7 @@ type Config struct {
 	// Templates holds run.txt and run.html.
 	Templates fs.FS
 	HTTP      Doer
-	// SlackOrigin is what webhook URLs start with; empty is Slack's.
+	// SlackOrigin is what webhook URLs may start with beside Slack's own; empty is nothing.
 	SlackOrigin string
 	Clock       func() time.Time // nil is time.Now
 	Log         *slog.Logger     // nil discards
@@ -72,9 +73,6 @@ func New(cfg Config) (*Notifier, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.SlackOrigin == "" {
-		cfg.SlackOrigin = slackOrigin
 	}
 	n := &Notifier{cfg: cfg, last: map[quiet]sent{}}
 	var err error
@@ -128,10 +126,13 @@ func (n *Notifier) wanted(e Event, s Settings) []Hook {
 		}
 	}
 	for _, t := range s.Triggers {
-		if t.Event != "pipeline_"+string(e.outcome()) {
+		if t.Event != "pipeline_"+string(e.event()) {
 			continue
 		}
 		for _, kind := range t.Kinds {
+			if t.Otherwise && slices.ContainsFunc(hooks, func(h Hook) bool { return h.Kind == kind }) {
+				continue
+			}
 			if kind == Email && s.Email == nil || kind == Slack && s.Slack == nil {
 				continue
 			}
@@ -150,7 +151,7 @@ func (n *Notifier) wanted(e Event, s Settings) []Hook {
 func (n *Notifier) admit(e Event, kind Kind, s Settings) (held int, ok bool) {
 	cooldown := n.cfg.Descriptors[kind].Cooldown
 	for _, t := range s.Triggers {
-		if t.Event == "pipeline_"+string(e.outcome()) && t.Cooldown > cooldown {
+		if t.Event == "pipeline_"+string(e.event()) && t.Cooldown > cooldown {
 			cooldown = t.Cooldown
 		}
 	}

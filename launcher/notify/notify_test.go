@@ -171,7 +171,7 @@ func TestAFailedRunIsToldWithItsReason(t *testing.T) {
 
 func TestTriggersTellOutcomesApart(t *testing.T) {
 	for state, want := range map[launcher.State]string{
-		launcher.Failed: "a d e", launcher.Timeout: "a d e", launcher.Completed: "c d e", launcher.Cancelled: "d e",
+		launcher.Failed: "a d e", launcher.Timeout: "a d e", launcher.Completed: "c d e", launcher.Cancelled: "a d e",
 	} {
 		d := newDesk(t)
 		e := failure()
@@ -257,6 +257,7 @@ func TestTransientFailuresAreTriedAgainAndRefusalsAreNot(t *testing.T) {
 
 func TestCooldownHoldsBackTheSameKindOnly(t *testing.T) {
 	d := newDesk(t)
+	d.settings.Triggers = []notify.EventTrigger{{Event: "pipeline_failure", Cooldown: time.Minute}}
 	tell := func(change func(*notify.Event)) {
 		t.Helper()
 		e := failure(email(nil), email(func(h *notify.Hook) { h.To = []string{"second@example.com"} }))

@@ -57,6 +57,8 @@ type EventTrigger struct {
 	Event    string // pipeline_success or pipeline_failure; others are of no run's end
 	Kinds    []Kind
 	Cooldown time.Duration
+	// Otherwise asks only for what no hook of the pipeline tells in the same way.
+	Otherwise bool
 }
 
 // Retry bounds the attempts of one notification. The zero value is three, after 5 s and

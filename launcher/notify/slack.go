@@ -77,8 +77,8 @@ func (n *Notifier) post(e Event, h Hook, s Settings, m message) (*posting, error
 	if webhook == "" {
 		return nil, errors.New("no Slack webhook is configured: set SLACK_WEBHOOK_URL, webhook_url, or slack in the organisation's notification settings")
 	}
-	if !strings.HasPrefix(webhook, n.cfg.SlackOrigin) {
-		return nil, fmt.Errorf("the webhook URL does not start with %s", n.cfg.SlackOrigin)
+	if !strings.HasPrefix(webhook, slackOrigin) && (n.cfg.SlackOrigin == "" || !strings.HasPrefix(webhook, n.cfg.SlackOrigin)) {
+		return nil, fmt.Errorf("the webhook URL does not start with %s", slackOrigin)
 	}
 	body, err := json.Marshal(slackPayload{
 		Text: escape(m.Title, maxSection), Blocks: blocks(m, mentions(e, h, own)),

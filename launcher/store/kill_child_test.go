@@ -133,7 +133,7 @@ func playLauncher(ctx context.Context, client *bigquery.Client) error {
 		Runner: &doomedRunner{&local.Runner{Command: []string{os.Args[0]}, Env: append(env, killRole+"="+roleJob)}, d},
 		Dir:    os.Getenv(killDir), Env: "local", Project: "p", Location: "US", Service: true, Now: launcher.Clock,
 		Poll: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Ended: func(_ context.Context, r launcher.Run) { _ = note(endedFile, string(r.State)) },
+		Ended: func(_ context.Context, r launcher.Run) error { return note(endedFile, string(r.State)) },
 	})
 	defer l.Close()
 	if err := l.Recover(ctx); err != nil {

@@ -56,6 +56,8 @@ type Environment struct {
 	ConfigsDir       string // documents beside the shipped ones; "" = none
 	LogLevel         string
 	Service          Service           // of the service alone
+	Calls            Calls             // told of requests to the warehouse; nil: nobody is
+	Notify           Notify            // who tells people how runs ended
 	origins          map[string]string // OPENAI_API_BASE_URL and the like, as set
 	system           []string          // KEY=value of systemNames, as set
 	project          bool              // a project was named

@@ -7,7 +7,6 @@ import (
 	"cloud.google.com/go/civil"
 	"github.com/quagmt/udecimal"
 
-	"github.com/cloudact/convergence/launcher/notify"
 	"github.com/cloudact/convergence/launcher/prices"
 	"github.com/cloudact/convergence/transforms/pricing"
 )
@@ -57,7 +56,7 @@ func TestARowIsPricedPerMillion(t *testing.T) {
 }
 
 func TestTheShippedNotificationTemplatesAreRead(t *testing.T) {
-	if _, err := (Environment{}).Notifier(func(string) (notify.Settings, error) { return notify.Settings{}, nil }, nil); err != nil {
+	if _, err := (Environment{}).Notifier(nil); err != nil {
 		t.Fatal(err)
 	}
 }

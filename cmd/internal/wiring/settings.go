@@ -124,6 +124,22 @@ var settings = []Setting{
 	{Name: "OTEL_SERVICE_NAME", Default: "convergence-pipeline", Help: "name of the service in traces", set: text(func(e *Environment) *string { return &e.Service.OTLPName })},
 	{Name: "CONVERGENCE_PUBSUB_TOPIC", Help: "Pub/Sub topic that batches are published to; none: there is no batch endpoint", set: text(func(e *Environment) *string { return &e.Service.PubSubTopic })},
 	{Name: "CONVERGENCE_PUBSUB_SUBSCRIPTION", Help: "Pub/Sub subscription that serve takes runs from", set: text(func(e *Environment) *string { return &e.Service.PubSubWorker })},
+
+	{Name: "NOTIFICATIONS_ENABLED", Default: "true", Help: "whether people are told how runs ended", set: flag(func(e *Environment) *bool { return &e.Notify.Enabled })},
+	{Name: "NOTIFICATIONS_CONFIG_PATH", Help: "folder whose config.json holds notification settings of the service; they win over EMAIL_ and SLACK_", set: text(func(e *Environment) *string { return &e.Notify.Folder })},
+	{Name: "EMAIL_NOTIFICATIONS_ENABLED", Default: "true", Help: "whether e-mails are sent where a server is set", set: flag(func(e *Environment) *bool { return &e.Notify.Email })},
+	{Name: "EMAIL_SMTP_HOST", Help: "mail server; TLS is demanded of it", set: text(func(e *Environment) *string { return &e.Notify.Host })},
+	{Name: "EMAIL_SMTP_PORT", Default: "587", Help: "its port; TLS starts at once on 465 and by STARTTLS on others", set: number(func(e *Environment) *int { return &e.Notify.Port }, 1, 65535)},
+	{Name: "EMAIL_SMTP_USERNAME", Help: "account there", set: text(func(e *Environment) *string { return &e.Notify.Username })},
+	{Name: "EMAIL_SMTP_PASSWORD", Help: "its password", Secret: true, set: text(func(e *Environment) *string { return &e.Notify.password })},
+	{Name: "EMAIL_FROM_ADDRESS", Help: "sender of e-mails", set: text(func(e *Environment) *string { return &e.Notify.From }, mailAddress)},
+	{Name: "EMAIL_TO_ADDRESSES", Help: "who is told of failures that no notification of the pipeline tells by e-mail, separated by commas", set: mailAddresses},
+	{Name: "SLACK_NOTIFICATIONS_ENABLED", Default: "true", Help: "whether Slack is told where a webhook is set", set: flag(func(e *Environment) *bool { return &e.Notify.Slack })},
+	{Name: "SLACK_WEBHOOK_URL", Help: "https webhook, told of failures that no notification of the pipeline tells Slack; http on loopback in development", Secret: true, set: func(e *Environment, v string) error {
+		e.Notify.webhook = v
+		return nil
+	}},
+	{Name: "SLACK_CHANNEL", Help: "channel instead of that of the webhook", set: text(func(e *Environment) *string { return &e.Notify.Channel })},
 }
 
 // ownNames are the settings that only this program has.
