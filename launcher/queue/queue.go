@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/procid"
 )
 
 // Launcher records runs and makes their attempts. See launcher.Launcher.
@@ -296,11 +297,11 @@ func (q *Queue) eligible(run launcher.Run, alive map[string]bool, now time.Time)
 }
 
 // mayTakeOver reports whether a slot that a run has is this process's to use: it took the
-// slot itself, or whoever did has not started the run for a while.
+// slot itself, or whoever did is gone or has not started the run for a while.
 func (q *Queue) mayTakeOver(run launcher.Run, hold Hold) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if hold.Owner == q.cfg.Owner || q.due[run.ID] && run.State != launcher.Pending {
+	if hold.Owner == q.cfg.Owner || q.due[run.ID] && run.State != launcher.Pending || isGone(hold.Owner) {
 		return true
 	}
 	seen, known := q.idle[run.ID]
@@ -309,6 +310,12 @@ func (q *Queue) mayTakeOver(run launcher.Run, hold Hold) bool {
 		return false
 	}
 	return time.Since(seen.since) >= adoptAfter
+}
+
+// isGone reports whether a process ran on this host and does not any more.
+func isGone(owner string) bool {
+	id, ok := procid.Parse(owner)
+	return ok && id.Fate() == procid.Gone
 }
 
 // forget drops what is known of runs that are not active any more, and returns those that
