@@ -145,10 +145,14 @@ func (x *expander) problem(n *yaml.Node, offset int, path, message string) {
 // find resolves a name as it is seen from the text being resolved.
 func (x *expander) find(name string) (Value, bool) {
 	top := len(x.scope.layers)
-	if name == x.self && x.self != "" {
-		top = x.selfTop
+	if name != x.self || x.self == "" {
+		return x.lookup(name, top)
 	}
-	return x.lookup(name, top)
+	v, ok := x.lookup(name, x.selfTop)
+	if !ok && x.scope.declaredAbove(name, x.selfTop) {
+		return x.lookup(name, top) // variables name themselves to mean the parameter
+	}
+	return v, ok
 }
 
 // expand returns the text of a scalar with its variables resolved, and whether one of

@@ -221,6 +221,17 @@ func (x *expander) lookup(name string, top int) (Value, bool) {
 	return s.builtin(name)
 }
 
+// declaredAbove reports whether a layer nearer to the text than the one at a place
+// declares a name.
+func (s *Scope) declaredAbove(name string, at int) bool {
+	for _, l := range s.layers[at+1:] {
+		if get(l.values, name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // declared resolves the text of a declared variable; its own name in it means the outer one.
 func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	v := Value{origin: fromDocument}

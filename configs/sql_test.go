@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/civil"
+	"github.com/adhocore/gronx"
 	"gopkg.in/yaml.v3"
 
 	"github.com/cloudact/convergence/configs"
@@ -50,6 +51,11 @@ func TestSQLTemplatesAreLexedNeverSpliced(t *testing.T) {
 		{"a number may stand bare", "WHERE s >= {start_ts} LIMIT {top}", "WHERE s >= @start_ts LIMIT @top", "start_ts INT64 1767225600; top INT64 10"},
 		{"a date part is a constant", "SELECT DATE_TRUNC(d, {part})", "SELECT DATE_TRUNC(d, MONTH)", ""},
 		{"OPTIONS take constants", "CREATE TABLE t OPTIONS (description = 'of {city}') AS SELECT '{city}'", "CREATE TABLE t OPTIONS (description = 'of Zurich') AS SELECT @city", "city STRING Zurich"},
+		{"a constant keeps the quotes of its literal", "CREATE TABLE t OPTIONS (description = \"it's {city}\") AS SELECT 1", "CREATE TABLE t OPTIONS (description = \"it's Zurich\") AS SELECT 1", ""},
+		{"after NUMERIC, too, whatever is between", "SELECT NUMERIC  '{top}', datetime r'{now}'", "SELECT CAST(@top AS NUMERIC), CAST(@now AS DATETIME)", "top STRING 10; now STRING 2026-01-03T04:05:06Z"},
+		{"a column called date is no type", "SELECT t.date, '{city}'", "SELECT t.date, @city", "city STRING Zurich"},
+		{"the body of a view ends with its statement", "CREATE VIEW v AS SELECT '{city}'; SELECT '{city}'", "CREATE VIEW v AS SELECT 'Zurich'; SELECT @city", "city STRING Zurich"},
+		{"an escaped quote does not end a literal", `SELECT 'it\'s {city}'`, `SELECT CONCAT('it\'s ', @city)`, "city STRING Zurich"},
 		{"a view body takes constants", "CREATE OR REPLACE VIEW v AS SELECT '{city}' AS c", "CREATE OR REPLACE VIEW v AS SELECT 'Zurich' AS c", ""},
 		{"PIVOT takes constants", "FROM t PIVOT(SUM(x) FOR c IN ('{city}'))", "FROM t PIVOT(SUM(x) FOR c IN ('Zurich'))", ""},
 		{"a hostile value stays a value", "SELECT '{from_run}'", "SELECT @from_run", "from_run STRING ' OR 1=1 --"},
@@ -88,6 +94,14 @@ func TestSQLTemplatesRefuseWhatCannotBeAValue(t *testing.T) {
 		{"a constant from a run parameter", "CREATE VIEW v AS SELECT '{from_run}'", "p.yml:11:28: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
 		{"a bytes literal", "SELECT b'{city}'", "p.yml:11:12: sql: a bytes literal cannot hold a variable; use CAST('{name}' AS BYTES)"},
 		{"a backslash before it", `SELECT 'a\\{city}'`, "p.yml:11:13: sql: a backslash or quote cannot stand right before a variable"},
+		{"a backslash before it in a constant", `CREATE VIEW v AS SELECT 'a\\{city}'`, "p.yml:11:30: sql: a backslash or quote cannot stand right before a variable"},
+		{"a raw constant", "CREATE VIEW v AS SELECT r'{city}'", "p.yml:11:29: sql: a raw literal cannot hold a variable here, where SQL takes constants only; write it without the prefix"},
+		{"a constant of PIVOT from a run parameter", "FROM t PIVOT(SUM(x) FOR c IN ('{from_run}'))", "p.yml:11:34: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
+		{"a name beside a dot from a run parameter", "FROM {from_run}.t", "p.yml:11:8: sql: variable \"from_run\" is set by a run parameter and cannot be used as a name"},
+		{"a date part from a run parameter", "SELECT DATE_TRUNC(d, {from_run})", "p.yml:11:24: sql: variable \"from_run\" cannot stand here; write '{from_run}' for its value or `{from_run}` for a name"},
+		{"a date part that is none", "SELECT DATE_TRUNC(d, {city})", "p.yml:11:24: sql: variable \"city\" cannot stand here; write '{city}' for its value or `{city}` for a name"},
+		{"an unknown name after DATE", "SELECT DATE '{dat}'", "p.yml:11:16: sql: unknown variable \"dat\"; did you mean \"date\"?"},
+		{"an open comment", "SELECT 1 /* {city}", "p.yml:11:12: sql: a quote or comment starts here and never ends"},
 		{"an open quote", "SELECT 'a", "p.yml:11:10: sql: a quote or comment starts here and never ends"},
 	}
 	for _, c := range cases {
@@ -132,6 +146,43 @@ func FuzzSQLNeverSplicesARunParameter(f *testing.F) {
 		scope := configs.NewScope(doc, environment(map[string]string{"from_run": marker + value}))
 		if s, _, _ := scope.SQL(n, "sql"); strings.Contains(s.SQL, marker) {
 			t.Fatalf("%q became %q", template, s.SQL)
+		}
+	})
+}
+
+// FuzzDatesOfARun looks for days that Range accepts although they are none, or in the wrong
+// order.
+func FuzzDatesOfARun(f *testing.F) {
+	f.Add("2026-01-01", "", "")
+	f.Add("", "2026-02-28", "2026-03-01")
+	f.Add("2026-02-30", "9999-12-31", "0001-01-01")
+	f.Fuzz(func(t *testing.T, date, start, end string) {
+		tree, _ := configs.Parse(file("pipeline_id: p\n"))
+		doc, _ := configs.Normalise(tree)
+		params := map[string]string{"date": date, "start_date": start, "end_date": end}
+		from, to, rest, problems := configs.Range(doc, params, environment(nil).Now)
+		switch {
+		case len(problems) > 0:
+			if problems.Error() == "" {
+				t.Error("refused without a reason")
+			}
+		case !from.IsValid() || !to.IsValid() || to.Before(from) || len(rest) > 0:
+			t.Errorf("date %q, start %q, end %q give %v to %v, %v", date, start, end, from, to, rest)
+		}
+	})
+}
+
+// FuzzCron looks for schedules that are accepted and that no scheduler understands.
+func FuzzCron(f *testing.F) {
+	for _, text := range []string{"30 2 * * *", "*/5 0-23/2 1,15 jan-mar sun", "0 0 31 2 7", "? ? ? ? ?", "0 0 * * 5-7"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if configs.CheckCron(text) != "" {
+			return
+		}
+		if text = strings.Join(strings.Fields(text), " "); !gronx.IsValid(text) { // as CronText has it
+			t.Errorf("%q is accepted and cannot be scheduled", text)
 		}
 	})
 }

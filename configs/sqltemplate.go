@@ -121,7 +121,7 @@ func (w *sqlWriter) stringLiteral(t sqlToken) {
 		return
 	}
 	if w.constantsOnly() {
-		w.constantLiteral(pieces, start)
+		w.constantLiteral(t, pieces, start)
 		return
 	}
 	expression := w.textExpression(t, pieces, start)
@@ -142,9 +142,7 @@ func (w *sqlWriter) textExpression(t sqlToken, pieces []piece, start int) string
 	var parts []string
 	for _, p := range pieces {
 		if p.ref == nil && p.bad == "" {
-			if strings.HasSuffix(p.text, `\`) || len(t.quote) == 3 && strings.HasSuffix(p.text, t.quote[:1]) {
-				w.problem(w.node, start+p.end-1, w.path, "a backslash or quote cannot stand right before a variable")
-			}
+			w.unescaped(t, p, start)
 			parts = append(parts, t.prefix+t.quote+p.text+t.quote)
 			continue
 		}
@@ -185,10 +183,15 @@ func (w *sqlWriter) param(p piece, v Value, t row.Type) string {
 }
 
 // constantLiteral writes a literal where GoogleSQL takes no parameter.
-func (w *sqlWriter) constantLiteral(pieces []piece, start int) {
+func (w *sqlWriter) constantLiteral(t sqlToken, pieces []piece, start int) {
+	if t.prefix != "" {
+		w.problem(w.node, start, w.path, "a raw literal cannot hold a variable here, where SQL takes constants only; write it without the prefix")
+		return
+	}
 	var text strings.Builder
 	for _, p := range pieces {
 		if p.ref == nil && p.bad == "" {
+			w.unescaped(t, p, start)
 			text.WriteString(p.text)
 			continue
 		}
@@ -196,9 +199,14 @@ func (w *sqlWriter) constantLiteral(pieces []piece, start int) {
 			text.WriteString(escapeSQL(v.Text))
 		}
 	}
-	w.out = append(w.out, '\'')
-	w.out = append(w.out, text.String()...)
-	w.out = append(w.out, '\'')
+	w.out = append(w.out, t.quote+text.String()+t.quote...)
+}
+
+// unescaped refuses text whose end would change what comes after it.
+func (w *sqlWriter) unescaped(t sqlToken, p piece, start int) {
+	if strings.HasSuffix(p.text, `\`) || len(t.quote) == 3 && strings.HasSuffix(p.text, t.quote[:1]) {
+		w.problem(w.node, start+p.end-1, w.path, "a backslash or quote cannot stand right before a variable")
+	}
 }
 
 // planTime resolves a variable of which nothing may come from run parameters.
