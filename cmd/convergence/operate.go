@@ -54,7 +54,9 @@ func (a *app) desk(ctx context.Context) (*desk, error) {
 		w.close()
 		return nil, err
 	}
-	return &desk{warehouse: w, app: a, store: s, catalog: catalog, planner: w.planner(catalog)}, nil
+	planner := w.planner(catalog)
+	planner.profiles = store.NewAccounts(s)
+	return &desk{warehouse: w, app: a, store: s, catalog: catalog, planner: planner}, nil
 }
 
 func (d *desk) dataset(org string) string { return launcher.Dataset(org, d.env.Suffix()) }

@@ -72,6 +72,7 @@ func (a *app) preview(ctx context.Context, target, step string, rows int, f runF
 	}
 	defer w.close()
 	p := w.planner(catalog)
+	p.preview = true
 	request, err := f.request(p, target)
 	if err != nil {
 		return err
@@ -84,14 +85,14 @@ func (a *app) preview(ctx context.Context, target, step string, rows int, f runF
 	spec := runfolder.Spec{
 		RunID: uuid.Nil.String(), Attempt: 1, Epoch: 1, Org: f.org, Env: w.env.Suffix(), Project: w.env.Project,
 		Dataset: f.org + "_" + w.env.Suffix(), Location: w.env.Location, Pipeline: planned.Pipeline, Document: planned.Text,
-		File: planned.File, Params: planned.Params, ProjectID: planned.ProjectID, StartDate: planned.Start, EndDate: planned.End,
+		File: planned.File, Params: planned.Params, ProjectID: planned.ProjectID, AdminEmail: planned.AdminEmail, StartDate: planned.Start, EndDate: planned.End,
 		Now: now, Deadline: now.Add(previewDeadline), Runner: run.Direct,
 	}
 	return a.previewSpec(ctx, w, catalog.For(f.org), spec, step, rows)
 }
 
 func (a *app) previewSpec(ctx context.Context, w *warehouse, catalog *configs.Catalog, spec runfolder.Spec, step string, rows int) error {
-	p, err := run.Plan(ctx, spec, catalog)
+	p, err := run.PlanPreview(ctx, spec, catalog, "")
 	if err != nil {
 		return err
 	}
