@@ -207,11 +207,20 @@ func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}
 
-// allowed are the methods that a path has a handler for.
+// allowed are the methods of the resource that a path names. A less specific route may
+// match the same path by accident; its methods are not this resource's.
 func allowed(routes chi.Routes, path string) []string {
 	var out []string
+	fewest := 0
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		if routes.Match(chi.NewRouteContext(), method, path) {
+		match := chi.NewRouteContext()
+		if !routes.Match(match, method, path) {
+			continue
+		}
+		switch open := strings.Count(match.RoutePattern(), "{"); {
+		case out == nil || open < fewest:
+			out, fewest = []string{method}, open
+		case open == fewest:
 			out = append(out, method)
 		}
 	}

@@ -54,7 +54,7 @@ func pageOf[T any](ctx context.Context, in PageInput, all []T, key func(T) strin
 		all = all[i:]
 	}
 	if len(all) <= in.Limit {
-		return slices.Concat([]T{}, all), "", nil
+		return append([]T{}, all...), "", nil // never null
 	}
 	page = all[:in.Limit]
 	return page, nextLink(ctx, key(page[len(page)-1])), nil

@@ -131,6 +131,11 @@ func describe(doc *huma.OpenAPI, r *route) {
 			p.Schema.Pattern, p.Description = pathPatterns[p.Name].String(), patternTexts[p.Name]
 		}
 	}
+	if op.RequestBody != nil {
+		for _, media := range op.RequestBody.Content {
+			nullable(doc.Components.Schemas, media.Schema, map[*huma.Schema]bool{})
+		}
+	}
 	integer := &huma.Schema{Type: huma.TypeInteger}
 	for status, response := range op.Responses {
 		if response.Headers == nil {
@@ -144,6 +149,25 @@ func describe(doc *huma.OpenAPI, r *route) {
 			response.Headers["WWW-Authenticate"] = &huma.Header{Schema: &huma.Schema{Type: huma.TypeString}, Description: "how to authenticate"}
 		}
 	}
+}
+
+// nullable says of a body what its validation does: null stands for an optional member
+// that is absent.
+func nullable(schemas huma.Registry, s *huma.Schema, seen map[*huma.Schema]bool) {
+	if s != nil && s.Ref != "" {
+		s = schemas.SchemaFromRef(s.Ref)
+	}
+	if s == nil || seen[s] {
+		return
+	}
+	seen[s] = true
+	for name, member := range s.Properties {
+		if member.Ref == "" && member.Type != "" && len(member.Enum) == 0 && !slices.Contains(s.Required, name) {
+			member.Nullable = true
+		}
+		nullable(schemas, member, seen)
+	}
+	nullable(schemas, s.Items, seen)
 }
 
 // guard decides whether a request may reach its handler.

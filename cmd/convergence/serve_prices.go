@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/cloudact/convergence/api"
+	"github.com/cloudact/convergence/launcher"
 	pricetables "github.com/cloudact/convergence/launcher/prices"
 )
 
@@ -24,6 +26,15 @@ func as[To any](from any) (to To, err error) {
 	}
 	if err != nil {
 		return to, fmt.Errorf("translate a row: %w", err)
+	}
+	return to, nil
+}
+
+// given is as for what a caller wrote: a number that the tables cannot hold is his.
+func given[To any](from any) (To, error) {
+	to, err := as[To](from)
+	if err != nil {
+		return to, &launcher.Error{Code: launcher.CodeInvalidParameter, Message: errors.Unwrap(err).Error()}
 	}
 	return to, nil
 }
@@ -57,7 +68,7 @@ func (p priceRows) Reset(ctx context.Context, org, provider string) (api.ResetCo
 
 // Create implements api.Editor.
 func (p priceRows) Create(ctx context.Context, org, provider string, n api.NewPrice) (api.Price, error) {
-	row, err := as[pricetables.Price](n)
+	row, err := given[pricetables.Price](n)
 	if err != nil {
 		return api.Price{}, err
 	}
@@ -66,7 +77,7 @@ func (p priceRows) Create(ctx context.Context, org, provider string, n api.NewPr
 
 // Update implements api.Editor.
 func (p priceRows) Update(ctx context.Context, org, provider, model string, c api.PriceChange) (api.Price, error) {
-	change, err := as[pricetables.PriceChange](c)
+	change, err := given[pricetables.PriceChange](c)
 	if err != nil {
 		return api.Price{}, err
 	}
@@ -81,7 +92,7 @@ func (p priceRows) Delete(ctx context.Context, org, provider, model string) erro
 
 // Upsert implements api.PriceUpserter.
 func (p priceRows) Upsert(ctx context.Context, org, provider string, changes []api.PriceUpsert) (api.UpsertResult, error) {
-	all, err := as[[]pricetables.PriceChange](changes)
+	all, err := given[[]pricetables.PriceChange](changes)
 	if err != nil {
 		return api.UpsertResult{}, err
 	}
@@ -113,7 +124,7 @@ func (p planRows) Reset(ctx context.Context, org, provider string) (api.ResetCou
 
 // Create implements api.Editor.
 func (p planRows) Create(ctx context.Context, org, provider string, n api.NewPlan) (api.Plan, error) {
-	row, err := as[pricetables.Plan](n)
+	row, err := given[pricetables.Plan](n)
 	if err != nil {
 		return api.Plan{}, err
 	}
@@ -122,7 +133,7 @@ func (p planRows) Create(ctx context.Context, org, provider string, n api.NewPla
 
 // Update implements api.Editor.
 func (p planRows) Update(ctx context.Context, org, provider, plan string, c api.PlanChange) (api.Plan, error) {
-	change, err := as[pricetables.PlanChange](c)
+	change, err := given[pricetables.PlanChange](c)
 	if err != nil {
 		return api.Plan{}, err
 	}
