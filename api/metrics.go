@@ -71,7 +71,7 @@ func NewMetrics() *Metrics {
 			Buckets: []float64{1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600},
 		}, labels),
 		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "active_pipelines", Help: "Runs that this process follows.",
+			Name: "active_pipelines", Help: "Runs that are at work, whichever process follows them.",
 		}, []string{"org_slug"}),
 		quota: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "quota_utilization", Help: "Share of a quota that is used, 0 to 1.",
@@ -136,20 +136,23 @@ func (m *Metrics) StepEnded(processor string, rows, retries int64) {
 	m.retries.WithLabelValues(processor).Add(float64(retries))
 }
 
-// Active adds to the runs of an organisation that this process follows.
-func (m *Metrics) Active(org string, change int) {
-	m.active.WithLabelValues(m.label(org)).Add(float64(change))
+// Active sets how many runs of an organisation are at work. Those of organisations
+// without a series of their own are in none.
+func (m *Metrics) Active(org string, runs int) {
+	if org = m.label(org); org != otherOrgs {
+		m.active.WithLabelValues(org).Set(float64(runs))
+	}
 }
 
-// Quota sets how much of a quota is used.
+// Quota sets how much of a quota is used; the same organisations have one.
 func (m *Metrics) Quota(org, kind string, used, limit int64) {
-	if limit > 0 {
-		m.quota.WithLabelValues(m.label(org), kind).Set(float64(used) / float64(limit))
+	if org = m.label(org); limit > 0 && org != otherOrgs {
+		m.quota.WithLabelValues(org, kind).Set(float64(used) / float64(limit))
 	}
 }
 
 // Queued sets how many runs are in a state of the queue.
-func (m *Metrics) Queued(state string, runs int64) {
+func (m *Metrics) Queued(state string, runs int) {
 	m.queued.WithLabelValues(state).Set(float64(runs))
 }
 

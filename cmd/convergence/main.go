@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cloudact/convergence/api"
 	"github.com/cloudact/convergence/cmd/internal/wiring"
 )
 
@@ -40,11 +42,14 @@ type usageError struct{ error }
 
 func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	env, err := wiring.Read(environ)
+	if err != nil && slices.Contains(args, "doctor") { // it says what is wrong, and what is right
+		env, err = wiring.Read(nil)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "convergence:", err)
 		return exitUsage
 	}
-	a := &app{env: env, out: stdout, err: stderr}
+	a := &app{env: env, environ: environ, out: stdout, err: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -69,11 +74,13 @@ func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 // app is what every command shares.
 type app struct {
 	env     wiring.Environment
+	environ []string // as doctor looks at it
 	out     io.Writer
 	err     io.Writer
 	dataDir string
 	output  string // text, json or csv
 	verbose bool
+	metrics *api.Metrics // of the service
 }
 
 const (
@@ -114,7 +121,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.runCommand(), a.validateCommand(), a.graphCommand(), a.previewCommand(), a.sqlCommand(), a.reportCommand(),
 		a.credentialsCommand(), a.processorsCommand(), a.languageCommand(), a.initCommand(), a.localCommand(), a.jobCommand(), a.versionCommand(),
-		a.backfillCommand(), a.runsCommand(), a.stateCommand(), a.dlqCommand(),
+		a.backfillCommand(), a.runsCommand(), a.stateCommand(), a.dlqCommand(), a.doctorCommand(a.environ),
 	)
 	return root
 }

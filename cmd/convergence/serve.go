@@ -64,6 +64,8 @@ func (a *app) serve(ctx context.Context, f serveFlags) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
+	a.metrics = api.NewMetrics()
+	a.env.Calls = a.metrics.WarehouseCall
 	w, err := a.open(ctx)
 	if err != nil {
 		return err

@@ -221,7 +221,7 @@ func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string
 	pipeline, _, err := run.Build(ctx, spec, c.planner.seenBy(org))
 	var problems configs.Problems
 	if errors.As(err, &problems) {
-		return "", refused(file, problems)
+		return "", noGraph(file, problems)
 	}
 	if err != nil {
 		return "", err
@@ -240,6 +240,20 @@ func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string
 	default:
 		return g.Text(), nil
 	}
+}
+
+// noGraph says what keeps a document from becoming a graph, the first reason in the
+// message and all of them as lines.
+func noGraph(file configs.File, problems configs.Problems) error {
+	err := refused(file, problems)
+	var e *launcher.Error
+	if errors.As(err, &e) && len(problems) > 0 {
+		e.Message = file.Name + " has no graph: " + problems[0].Message
+		if more := len(problems) - 1; more > 0 {
+			e.Message += fmt.Sprintf(", and %d more", more)
+		}
+	}
+	return err
 }
 
 // Validate implements api.Documents.

@@ -26,7 +26,7 @@ func (p *parts) admission(owner string) *queue.Admission {
 func (p *parts) newQueue(owner string, admission *queue.Admission) *queue.Queue {
 	return queue.New(queue.Config{
 		Launcher: p.launcher, Active: p.store, Runs: p.store, Admission: admission, Schedules: p.store, Catalog: scheduled{p.pipelines},
-		Board: p.store, Owner: owner, Scheduler: p.w.env.Service.Scheduler, Now: launcher.Clock, Log: p.log,
+		Board: measured(p.store, p.metrics), Owner: owner, Scheduler: p.w.env.Service.Scheduler, Now: launcher.Clock, Log: p.log,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"cloud.google.com/go/bigquery"
 	kms "cloud.google.com/go/kms/apiv1"
 	"google.golang.org/api/option"
+	transport "google.golang.org/api/transport/http"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -50,10 +51,21 @@ func (e Environment) Connect(ctx context.Context) (*Clients, error) {
 
 func (e Environment) warehouse(ctx context.Context) (*bigquery.Client, error) {
 	var options []option.ClientOption
-	if e.BigQueryEndpoint != "" {
-		options = append(options,
-			option.WithEndpoint(strings.TrimSuffix(e.BigQueryEndpoint, "/")+"/bigquery/v2/"),
-			option.WithHTTPClient(&http.Client{}))
+	web := &http.Client{}
+	switch {
+	case e.BigQueryEndpoint != "":
+		options = append(options, option.WithEndpoint(strings.TrimSuffix(e.BigQueryEndpoint, "/")+"/bigquery/v2/"))
+	case e.Calls != nil:
+		var err error
+		if web, _, err = transport.NewClient(ctx, option.WithScopes(bigquery.Scope)); err != nil {
+			return nil, err
+		}
+	default:
+		web = nil // the library makes its own
+	}
+	if web != nil {
+		web.Transport = e.Calls.of(web.Transport)
+		options = append(options, option.WithHTTPClient(web))
 	}
 	client, err := bigquery.NewClient(ctx, e.Project, options...)
 	if err != nil {

@@ -2,9 +2,11 @@ package wiring
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/bigquery"
 	"github.com/quagmt/udecimal"
@@ -142,4 +144,25 @@ func ownPrice(r prices.Price) (pricing.OwnPrice, error) {
 		}
 	}
 	return p, nil
+}
+
+// PriceTable names the shipped price table and says of which day it is.
+func PriceTable() (label string, date time.Time, err error) {
+	const name = "pricing/genai-prices.json"
+	text, err := fs.ReadFile(configs.Shipped(), name)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("read prices: %w", err)
+	}
+	var header struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+		Date    string `json:"date"`
+	}
+	if err := json.Unmarshal(text, &header); err != nil {
+		return "", time.Time{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if date, err = time.Parse(time.DateOnly, header.Date); err != nil {
+		return "", time.Time{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return header.Name + " " + header.Version + " of " + header.Date, date, nil
 }
