@@ -21,10 +21,10 @@ export GOFLAGS := -mod=readonly -buildvcs=false
 
 GENERATED := docs/processors.md docs/language.md
 
-.PHONY: help build build-job image-service image-job image-check template demo test test-long bench lint vet fmt generate verify golden ci clean tools vulncheck
+.PHONY: help build build-job image-service image-job image-check template demo test test-long test-api-fuzz bench lint vet fmt generate verify golden ci clean tools vulncheck
 
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/convergence; the first time about six minutes and 6 GB of memory
 	@echo "building bin/convergence; a first build compiles Beam, DuckDB and the SQL analyzer: about six minutes on two cores, 6 GB"
@@ -67,6 +67,9 @@ test: ## Run all tests but the long ones
 
 test-long: ## Run all tests, the long ones (build tag long) included
 	@$(GO) test -tags long -shuffle=on -p 2 -timeout 60m ./...
+
+test-api-fuzz: build ## Send generated requests to the service and hold answers against its OpenAPI document; needs python3
+	@.ci/api-fuzz bin/convergence
 
 bench: ## Run all benchmarks
 	@packages=$$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -r -n1 dirname | sort -u); \
