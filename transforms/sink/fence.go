@@ -128,15 +128,19 @@ func outcomeOf(ctx context.Context, c *bigquery.Client, o Options, id string, st
 	return &landed{job: id, run: labels[labelRun]}, false, nil
 }
 
-// landedBefore looks for an earlier generation of the unit that committed, and touches
-// nothing.
+// landedBefore looks for a generation of the unit that committed, and touches nothing. The
+// one to be published counts if another run has published it: its stage has gone with that
+// run. A publish of this run is attached to instead.
 func landedBefore(ctx context.Context, c *bigquery.Client, o Options, u row.Unit) (*landed, error) {
-	for g := u.Generation - 1; g >= firstGeneration; g-- {
+	for g := u.Generation; g >= firstGeneration; g-- {
 		old := u
 		old.Generation = g
 		for ordinal := 0; ; ordinal++ {
 			before, fence, err := outcomeOf(ctx, c, o, publishID(old, ordinal), false)
 			if hasStatus(err, http.StatusNotFound) || fence {
+				break
+			}
+			if own := g == u.Generation && before != nil && before.run == o.RunID; own {
 				break
 			}
 			if before != nil || err != nil {

@@ -59,6 +59,29 @@ func TestPlainAppendIsStatedOnce(t *testing.T) {
 	}
 }
 
+func TestPlainAppendOfAnotherRunDoesNotNeedTheStage(t *testing.T) {
+	b := newBench(t)
+	u, next := dayUnit(1, 1), dayUnit(2, 1)
+	o := options(sink.ModeAppend, u)
+	wantLanding(t, b.write(o, partition(u, "a", 1, usageRows(1, 3)...)...), sink.Landing{Inserted: 3})
+	// An attempt of the same run attaches to what it has published.
+	r, _ := b.resume(o)
+	wantLanding(t, r, sink.Landing{Inserted: 3})
+	if err := sink.DropStages(t.Context(), b.client, dataset, []row.Unit{u}); err != nil {
+		t.Fatal(err)
+	}
+	o = options(sink.ModeAppend, u, next)
+	o.RunID = "run-2"
+	r, starts := b.resume(o, partition(next, "a", 1, usageRow(2, "x", "1"))...)
+	wantState(t, r, sink.StateCompleted, sink.CodeAlreadyLanded)
+	if len(starts) != 1 || starts[0].Unit != u.ID || starts[0].Partition != "" || !starts[0].Last {
+		t.Errorf("what is not to be fetched is %+v", starts)
+	}
+	if n := len(b.usage()); n != 4 || r.Published != 1 {
+		t.Errorf("the table holds %d rows, %d were published", n, r.Published)
+	}
+}
+
 func TestAnEarlierGenerationCannotCommitAnyMore(t *testing.T) {
 	for _, mode := range []string{sink.ModeAppend, sink.ModeReplacePartition} {
 		t.Run(mode, func(t *testing.T) {
