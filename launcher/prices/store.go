@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/store"
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 // The codes of this package beside launcher.CodeInvalidParameter.
@@ -152,7 +153,7 @@ func (s *Store) ensure(ctx context.Context, dataset string, t *table) error {
 	if len(t.document.ClusteringFields) > 0 {
 		meta.Clustering = &bigquery.Clustering{Fields: t.document.ClusteringFields}
 	}
-	err := at.Create(ctx, meta)
+	err := patience.Send(ctx, func() error { return at.Create(ctx, meta) })
 	if err == nil || !isStatus(err, http.StatusConflict) {
 		return err
 	}
@@ -209,7 +210,8 @@ func (s *Store) ensureView(ctx context.Context, dataset string, p provider) erro
 		return err
 	}
 	at := s.cfg.BigQuery.Dataset(dataset).Table(p.view)
-	err = at.Create(ctx, &bigquery.TableMetadata{ViewQuery: text, Description: "Prices in force today, per 1,000 tokens."})
+	view := &bigquery.TableMetadata{ViewQuery: text, Description: "Prices in force today, per 1,000 tokens."}
+	err = patience.Send(ctx, func() error { return at.Create(ctx, view) })
 	if !isStatus(err, http.StatusConflict) {
 		return err
 	}
