@@ -109,7 +109,7 @@ type follower struct {
 
 // stream writes events, and signs of life while there are none. It cancels what follows
 // the run before it returns.
-func (f follower) stream(ctx context.Context, cancel context.CancelFunc, first launcher.Event) error {
+func (f follower) stream(ctx context.Context, cancel context.CancelFunc, first launcher.Event) error { //nolint:gocognit // one loop over events, signs of life and the end; its parts share everything
 	control, w, next := http.NewResponseController(f.w), f.w, f.next
 	write := func(b []byte) error {
 		if err := control.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {

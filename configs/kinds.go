@@ -30,9 +30,19 @@ var marks = []struct {
 	key  string
 	kind Kind
 }{
-	{"steps", KindPipeline}, {"pipeline_id", KindPipeline}, {"format", KindPrices}, {"providers", KindProviders}, {"dataset_types", KindDatasetTypes},
-	{"template_id", KindNotification}, {"triggers", KindNotification}, {"subject_template", KindNotification}, {"body_template", KindNotification},
-	{"$schema", KindJSONSchema}, {"fields", KindSchema}, {"schema", KindSchema}, {"schemas", KindSchema},
+	{"steps", KindPipeline},
+	{"pipeline_id", KindPipeline},
+	{"format", KindPrices},
+	{"providers", KindProviders},
+	{"dataset_types", KindDatasetTypes},
+	{"template_id", KindNotification},
+	{"triggers", KindNotification},
+	{"subject_template", KindNotification},
+	{"body_template", KindNotification},
+	{"$schema", KindJSONSchema},
+	{"fields", KindSchema},
+	{"schema", KindSchema},
+	{"schemas", KindSchema},
 }
 
 // Recognise says what a document is: by its keys, which say more than its name. A document

@@ -94,10 +94,7 @@ func (c *compiler) step(step *plan.Step) error {
 }
 
 func (c *compiler) source(s beam.Scope, step *plan.Step, p *registry.Processor) (beam.PCollection, error) {
-	o, err := c.sinkOptions(step)
-	if err != nil {
-		return beam.PCollection{}, err
-	}
+	o := c.sinkOptions(step)
 	b := c.build(step, nil)
 	if step.Destination.Path != "" { // files are written from the start
 		pages, err := p.Build(s, beam.PCollection{}, b)
@@ -151,10 +148,7 @@ func (c *compiler) process(s beam.Scope, step *plan.Step, p *registry.Processor)
 		return beam.PCollection{}, fmt.Errorf("step %s: %w", step.ID, err)
 	}
 	c.pages[step.ID] = rebased
-	o, err := c.sinkOptions(step)
-	if err != nil {
-		return beam.PCollection{}, err
-	}
+	o := c.sinkOptions(step)
 	return sink.Write(s, sink.Input{Pages: rebased, Gates: c.gates(step)}, o)
 }
 
@@ -170,10 +164,7 @@ func (c *compiler) query(s beam.Scope, step *plan.Step) (beam.PCollection, error
 		}
 		queries[u.ID] = q
 	}
-	o, err := c.sinkOptions(step)
-	if err != nil {
-		return beam.PCollection{}, err
-	}
+	o := c.sinkOptions(step)
 	return sink.WriteQuery(s, c.gates(step), queries, o)
 }
 
@@ -211,7 +202,7 @@ func (c *compiler) units(step *plan.Step) []row.Unit {
 	return units
 }
 
-func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
+func (c *compiler) sinkOptions(step *plan.Step) sink.Options {
 	d := step.Destination
 	table := sink.Table{
 		Project: c.plan.Project, Dataset: c.plan.Dataset, Location: c.plan.Location, Name: d.Table,
@@ -229,7 +220,7 @@ func (c *compiler) sinkOptions(step *plan.Step) (sink.Options, error) {
 			Schema: dlq.Fields, Description: dlq.Description, Clustering: dlq.Clustering, TimePartitioning: partitioning(dlq.TimePartitioning),
 		},
 		Units: c.units(step), Deadline: c.deadline(step), ContinueOnFailure: step.OnFailure == "continue" || step.OnFailure == "alert",
-	}, nil
+	}
 }
 
 // deadline is when a step must have ended. A step's own timeout counts from the end of

@@ -132,8 +132,10 @@ steps:
       destination: {table: items_raw, mode: append, key_fields: id, batch_size: 500}
 `},
 		{"write modes of BigQuery and in capitals", "parameters: {region: eu}\n" + canonicalExtraction, "parameters: {region: eu}\n" + strings.Replace(canonicalExtraction, "write_mode: append", "write_mode: WRITE_APPEND", 1)},
-		{"a variable that names itself, on the level of the pipeline and of the step", "parameters: {region: eu}\n" + canonicalExtraction,
-			"parameters: {region: eu}\nvariables: {org_slug: \"{org_slug}\", region: \"{region}\", date: \"{date}\", start_date: \"{start_date}\"}\n" + canonicalExtraction + "    variables: {region: \"{region}\"}\n"},
+		{
+			"a variable that names itself, on the level of the pipeline and of the step", "parameters: {region: eu}\n" + canonicalExtraction,
+			"parameters: {region: eu}\nvariables: {org_slug: \"{org_slug}\", region: \"{region}\", date: \"{date}\", start_date: \"{start_date}\"}\n" + canonicalExtraction + "    variables: {region: \"{region}\"}\n",
+		},
 		{"parameters and variables are one set of names", "parameters: {region: eu}\n" + canonicalExtraction, "variables: {region: eu}\n" + canonicalExtraction},
 		{"a chain that nothing spells out, single braces beside dots, depends_on as text", canonicalChain, `steps:
   - {name: a, type: api_extractor, config: {url: "https://api.example.com/v1/a", destination_table: a}, destination: {mode: append}}

@@ -11,14 +11,14 @@ import (
 func tolerate(args []string, flags *flag.FlagSet) (known, unknown []string) {
 	launched := false
 	for _, arg := range args {
-		name, _, _ := cut(arg)
+		name, _ := cut(arg)
 		launched = launched || name == "template_location"
 	}
 	if !launched {
 		return args, nil
 	}
 	for i := 0; i < len(args); i++ {
-		name, _, isFlag := cut(args[i])
+		name, isFlag := cut(args[i])
 		switch {
 		case !isFlag || flags.Lookup(name) != nil:
 			known = append(known, args[i])
@@ -31,13 +31,13 @@ func tolerate(args []string, flags *flag.FlagSet) (known, unknown []string) {
 	return known, unknown
 }
 
-func cut(arg string) (name, value string, isFlag bool) {
+func cut(arg string) (name string, isFlag bool) {
 	arg, isFlag = strings.CutPrefix(arg, "-")
 	if !isFlag || arg == "" || arg == "-" {
-		return "", "", false
+		return "", false
 	}
-	name, value, _ = strings.Cut(strings.TrimPrefix(arg, "-"), "=")
-	return name, value, true
+	name, _, _ = strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+	return name, true
 }
 
 // runnerName is the name that we give a runner: launchers say DataflowRunner.

@@ -64,6 +64,7 @@ func (a *thousand) answer(r *http.Request) string {
 func ptr[T any](v T) *T { return &v }
 
 func benchmarkPolling(b *testing.B, n int, interval time.Duration, most float64) {
+	b.Helper()
 	a := &thousand{jobs: map[string]df.Job{}}
 	client := &http.Client{Transport: roundTripper(a.answer)}
 	r := must(dataflow.New(dataflow.Config{

@@ -115,8 +115,11 @@ func (t Table) query(name string, params []bigquery.QueryParameter) (*bigquery.Q
 
 func read[T any](ctx context.Context, t Table, name string, f Filter) ([]T, error) {
 	q, err := t.query(name, []bigquery.QueryParameter{
-		{Name: "org", Value: t.Org}, {Name: "pipeline", Value: f.Pipeline}, {Name: "run", Value: f.Run},
-		{Name: "all", Value: f.All}, {Name: "most", Value: f.Limit},
+		{Name: "org", Value: t.Org},
+		{Name: "pipeline", Value: f.Pipeline},
+		{Name: "run", Value: f.Run},
+		{Name: "all", Value: f.All},
+		{Name: "most", Value: f.Limit},
 	})
 	if err != nil {
 		return nil, err

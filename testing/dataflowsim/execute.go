@@ -170,7 +170,6 @@ func (s *Sim) follow(ctx context.Context, j *job, jobs jobpb.JobServiceClient, i
 		select {
 		case <-ticker.C:
 		case <-stopping:
-			stopping = nil
 			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
 			return context.Cause(j.ctx)
 		}
@@ -217,7 +216,7 @@ func (s *Sim) startWorker(j *job, b built, id, address string, exited func()) (f
 	}
 	cmd := exec.Command(b.binary, "--worker=true", "--id="+id, "--logging_endpoint="+address, "--control_endpoint="+address, "--semi_persist_dir="+dir)
 	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "PIPELINE_OPTIONS_FILE=" + options,
+		"PATH=/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir, "PIPELINE_OPTIONS_FILE=" + options,
 		"STORAGE_EMULATOR_HOST=" + s.StorageHost(),
 	}, s.options.Env...)
 	cmd.Dir = dir

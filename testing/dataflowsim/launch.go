@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -109,13 +108,13 @@ func (s *Sim) build(j *job, p *df.LaunchFlexTemplateParameter) error {
 	cmd := exec.CommandContext(j.ctx, s.options.Launcher, s.launcherFlags(j, p, staging, file)...)
 	cmd.Dir = s.dir
 	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + s.dir,
+		"PATH=/usr/bin:/bin", "HOME=" + s.dir, "TMPDIR=" + s.dir,
 		"FLEX_TEMPLATE_GO_BINARY=" + s.options.Launcher, "STORAGE_EMULATOR_HOST=" + s.StorageHost(),
 	}, s.options.Env...)
 	out, err := cmd.CombinedOutput()
 	s.options.Log.Debug("launcher", "job", j.view.Id, "output", string(out))
 	if err != nil {
-		return fmt.Errorf("Error occurred in the launcher container: Template launch failed: %w: %s", err, lastLine(out)) //nolint:staticcheck // the service's words
+		return fmt.Errorf("Error occurred in the launcher container: Template launch failed: %w: %s", err, lastLine(out))
 	}
 	b, err := s.read(file)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"google.golang.org/api/dataflow/v1b3"
+	dataflow "google.golang.org/api/dataflow/v1b3"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 

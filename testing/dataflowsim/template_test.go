@@ -41,7 +41,8 @@ func (w *world) runner() *dataflow.Runner {
 func (w *world) start(r *dataflow.Runner, s runfolder.Spec) (*runfolder.Folder, interface {
 	Wait() error
 	Stop()
-}) {
+},
+) {
 	w.t.Helper()
 	folder := must(runfolder.Open(filepath.Join(w.t.TempDir(), "run")))
 	if err := folder.WriteSpec(s); err != nil {

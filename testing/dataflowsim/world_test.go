@@ -18,7 +18,7 @@ import (
 	"cloud.google.com/go/civil"
 	kmsapi "cloud.google.com/go/kms/apiv1"
 	"cloud.google.com/go/storage"
-	"google.golang.org/api/dataflow/v1b3"
+	dataflow "google.golang.org/api/dataflow/v1b3"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 func jobBinary(t *testing.T) string {
 	t.Helper()
 	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "convergence-job-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "convergence-job-"); built.err != nil { //nolint:usetesting // it outlives the test that needs it first
 			return
 		}
 		built.path = filepath.Join(built.dir, "convergence-job")

@@ -126,7 +126,7 @@ func TestACredentialThatIsSetUpIsSeenOnlyByTheProvider(t *testing.T) {
 	s.stop()
 	absent(t, "log of the service", s.stderr.String())
 	w.searchTables(t)
-	searchFiles(t, w.lab.dir)
+	searchFiles(t, w.dir)
 }
 
 // text is an answer as it is.

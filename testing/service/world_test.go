@@ -177,7 +177,7 @@ func (w *world) fresh() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.services++
-	return filepath.Join(w.lab.dir, fmt.Sprintf("service%d", w.services))
+	return filepath.Join(w.dir, fmt.Sprintf("service%d", w.services))
 }
 
 // serve starts the service on a data directory and a free port, and waits until it
@@ -186,9 +186,9 @@ func (w *world) serve(data string, environ ...string) *service {
 	w.t.Helper()
 	s := &service{w: w, data: data, stderr: &buffer{}, ended: make(chan struct{})}
 	s.cmd = exec.Command(binary, "serve", "--addr", "127.0.0.1:0", "--data-dir", data)
-	s.cmd.Dir = w.lab.dir
+	s.cmd.Dir = w.dir
 	s.cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.lab.dir, "TMPDIR=" + os.TempDir(), "LOG_LEVEL=INFO", "RATE_LIMIT_ENABLED=false",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + os.TempDir(), "LOG_LEVEL=INFO", "RATE_LIMIT_ENABLED=false",
 		"CONVERGENCE_BIGQUERY_ENDPOINT=" + w.endpoint, "CONVERGENCE_KMS_ENDPOINT=" + w.kms, "CONVERGENCE_CONFIGS_DIR=" + w.configs,
 		"CA_ROOT_API_KEY=" + rootKey, "SCHEDULER_ENABLED=true",
 	}, environ...)

@@ -9,12 +9,18 @@ import (
 
 func TestColumnsOfRecords(t *testing.T) {
 	for _, c := range []struct{ name, records, want string }{
-		{"one record", `{"a": 1, "b": 1.5, "c": true, "d": "x", "e": "2026-01-02T03:04:05+01:00", "f": {"x": 1}, "g": [1], "h": null}`,
-			"a INT64, b NUMERIC, c BOOL, d STRING, e TIMESTAMP, f JSON, g JSON, h STRING"},
-		{"beyond the range of a type", `{"a": 9223372036854775808, "b": 1e40, "c": 0.1234567891, "d": "2026-01-02T03:04:05"}`,
-			"a NUMERIC, b FLOAT64, c FLOAT64, d STRING"},
-		{"later records widen", `{"a": 1, "b": 1, "c": 1, "d": "2026-01-02T03:04:05Z", "e": null, "f": 1}` + "\n" + `{"a": 1.5, "b": 1e40, "c": "x", "d": "soon", "e": 7, "f": {}, "new": false}`,
-			"a NUMERIC, b FLOAT64, c STRING, d STRING, e INT64, f JSON, new BOOL"},
+		{
+			"one record", `{"a": 1, "b": 1.5, "c": true, "d": "x", "e": "2026-01-02T03:04:05+01:00", "f": {"x": 1}, "g": [1], "h": null}`,
+			"a INT64, b NUMERIC, c BOOL, d STRING, e TIMESTAMP, f JSON, g JSON, h STRING",
+		},
+		{
+			"beyond the range of a type", `{"a": 9223372036854775808, "b": 1e40, "c": 0.1234567891, "d": "2026-01-02T03:04:05"}`,
+			"a NUMERIC, b FLOAT64, c FLOAT64, d STRING",
+		},
+		{
+			"later records widen", `{"a": 1, "b": 1, "c": 1, "d": "2026-01-02T03:04:05Z", "e": null, "f": 1}` + "\n" + `{"a": 1.5, "b": 1e40, "c": "x", "d": "soon", "e": 7, "f": {}, "new": false}`,
+			"a NUMERIC, b FLOAT64, c STRING, d STRING, e INT64, f JSON, new BOOL",
+		},
 		{"no members", `{}`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -205,7 +205,7 @@ func (s *deriveRows) Rows(in row.Schema, _ func(string) (row.Schema, bool)) (row
 			wanted, err := row.ParseType(want)
 			if err != nil {
 				c.fail("types."+name, "%s", err)
-			} else if wanted != t && !(wanted == row.TypeNumeric && t == row.TypeInt64) {
+			} else if wanted != t && (wanted != row.TypeNumeric || t != row.TypeInt64) {
 				c.fail("columns."+name, "gives %s, but types declares %s", t, wanted)
 			}
 			t = wanted

@@ -42,6 +42,7 @@ func benchRecord(i int) string {
 
 // benchAPI serves the records in pages that were made beforehand.
 func benchAPI(b *testing.B) string {
+	b.Helper()
 	pages := make([]string, benchRows/benchPage)
 	for at := range pages {
 		var records []string
@@ -111,7 +112,7 @@ func runBench(b *testing.B, p *beam.Pipeline, s beam.Scope, results beam.PCollec
 }
 
 // benchTable is a table that nobody has written to.
-func benchTable(b *testing.B, name string) sink.Options {
+func benchTable(_ *testing.B, name string) sink.Options {
 	o := options(sink.ModeReplacePartition, dayUnit(1, 1))
 	o.Table.Project, o.Table.Name = "acme-bench", name
 	o.Units[0].ID = fmt.Sprintf("%024x", time.Now().UnixNano())
@@ -184,8 +185,10 @@ func loadPlain(b *testing.B, c *bigquery.Client, lines string) {
 	from := bigquery.NewReaderSource(strings.NewReader(lines))
 	from.SourceFormat = bigquery.JSON
 	from.Schema = bigquery.Schema{
-		{Name: "usage_date", Type: bigquery.DateFieldType}, {Name: "model", Type: bigquery.StringFieldType},
-		{Name: "cost", Type: bigquery.NumericFieldType}, {Name: "raw", Type: bigquery.JSONFieldType},
+		{Name: "usage_date", Type: bigquery.DateFieldType},
+		{Name: "model", Type: bigquery.StringFieldType},
+		{Name: "cost", Type: bigquery.NumericFieldType},
+		{Name: "raw", Type: bigquery.JSONFieldType},
 	}
 	job, err := c.Dataset(dataset).Table(fmt.Sprint("plain_", time.Now().UnixNano())).LoaderFrom(from).Run(b.Context())
 	if err != nil {

@@ -129,7 +129,7 @@ func TestAFailedUnitLeavesTheFileAsItWas(t *testing.T) {
 		},
 		"a page is missing": func(_ *sink.Options, p []row.Page) []row.Page { return p[1:] },
 		"a unit is missing": func(_ *sink.Options, p []row.Page) []row.Page { return p[2:] },
-		"too many rejects": func(o *sink.Options, p []row.Page) []row.Page {
+		"too many rejects": func(_ *sink.Options, p []row.Page) []row.Page {
 			p[0].Rejects = []row.Reject{{Code: "INVALID_VALUE", Payload: "{}"}}
 			return p
 		},

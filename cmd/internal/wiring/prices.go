@@ -31,8 +31,10 @@ func (e Environment) PriceStore(client *bigquery.Client, providers configs.Provi
 			to   *[]byte
 			name string
 		}{
-			{&out.PriceSchema, tables["pricing_schema"]}, {&out.PlanSchema, tables["subscriptions_schema"]},
-			{&out.PriceSeed, tables["seed_path"] + "/default_pricing.csv"}, {&out.PlanSeed, tables["seed_path"] + "/default_subscriptions.csv"},
+			{&out.PriceSchema, tables["pricing_schema"]},
+			{&out.PlanSchema, tables["subscriptions_schema"]},
+			{&out.PriceSeed, tables["seed_path"] + "/default_pricing.csv"},
+			{&out.PlanSeed, tables["seed_path"] + "/default_subscriptions.csv"},
 		} {
 			text, err := fs.ReadFile(configs.Shipped(), f.name)
 			if err != nil {

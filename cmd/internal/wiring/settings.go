@@ -108,11 +108,11 @@ var settings = []Setting{
 	{Name: "CORS_ALLOW_METHODS", Default: "GET,POST,PUT,DELETE,OPTIONS,PATCH", Help: "what they may ask", set: list(func(e *Environment) *[]string { return &e.Service.CORSMethods })},
 	{Name: "CORS_ALLOW_HEADERS", Default: "Content-Type,Authorization,X-API-Key,X-CA-Root-Key,X-User-ID,X-Request-ID,Idempotency-Key", Help: "with which headers", set: list(func(e *Environment) *[]string { return &e.Service.CORSHeaders })},
 	{Name: "RATE_LIMIT_ENABLED", Default: "true", Help: "whether calls are limited; always in production", set: flag(func(e *Environment) *bool { return &e.Service.Limited })},
-	{Name: "RATE_LIMIT_REQUESTS_PER_MINUTE", Default: "100", Help: "of an organisation", set: number(func(e *Environment) *int { return &e.Service.OrgLimit }, 1, 1_000_000)},
-	{Name: "RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE", Default: "10000", Help: "of all together", set: number(func(e *Environment) *int { return &e.Service.GlobalLimit }, 1, 100_000_000)},
-	{Name: "RATE_LIMIT_PIPELINE_RUN_PER_MINUTE", Default: "50", Help: "of an organisation to the run endpoints", set: number(func(e *Environment) *int { return &e.Service.RunLimit }, 1, 1_000_000)},
-	{Name: "CONVERGENCE_RATE_LIMIT_ADDRESS_PER_MINUTE", Default: "1200", Help: "of a client address, before its key is looked at", set: number(func(e *Environment) *int { return &e.Service.AddressLimit }, 1, 100_000_000)},
-	{Name: "PIPELINE_GLOBAL_CONCURRENT_LIMIT", Default: "100", Help: "runs at the same time, 1 to 1000", set: number(func(e *Environment) *int { return &e.Service.MaxRuns }, 1, 1000)},
+	{Name: "RATE_LIMIT_REQUESTS_PER_MINUTE", Default: "100", Help: "of an organisation", set: number(func(e *Environment) *int { return &e.Service.OrgLimit }, 1_000_000)},
+	{Name: "RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE", Default: "10000", Help: "of all together", set: number(func(e *Environment) *int { return &e.Service.GlobalLimit }, 100_000_000)},
+	{Name: "RATE_LIMIT_PIPELINE_RUN_PER_MINUTE", Default: "50", Help: "of an organisation to the run endpoints", set: number(func(e *Environment) *int { return &e.Service.RunLimit }, 1_000_000)},
+	{Name: "CONVERGENCE_RATE_LIMIT_ADDRESS_PER_MINUTE", Default: "1200", Help: "of a client address, before its key is looked at", set: number(func(e *Environment) *int { return &e.Service.AddressLimit }, 100_000_000)},
+	{Name: "PIPELINE_GLOBAL_CONCURRENT_LIMIT", Default: "100", Help: "runs at the same time, 1 to 1000", set: number(func(e *Environment) *int { return &e.Service.MaxRuns }, 1000)},
 	{Name: "QUEUE_PROCESS_TIME_LIMIT_SECONDS", Default: "50", Help: "of one call of process-queue, 10 to 300", set: func(e *Environment, v string) error {
 		n, err := between(v, 10, 300)
 		e.Service.QueueTime = time.Duration(n) * time.Second
@@ -129,7 +129,7 @@ var settings = []Setting{
 	{Name: "NOTIFICATIONS_CONFIG_PATH", Help: "folder whose config.json holds notification settings of the service; they win over EMAIL_ and SLACK_", set: text(func(e *Environment) *string { return &e.Notify.Folder })},
 	{Name: "EMAIL_NOTIFICATIONS_ENABLED", Default: "true", Help: "whether e-mails are sent where a server is set", set: flag(func(e *Environment) *bool { return &e.Notify.Email })},
 	{Name: "EMAIL_SMTP_HOST", Help: "mail server; TLS is demanded of it", set: text(func(e *Environment) *string { return &e.Notify.Host })},
-	{Name: "EMAIL_SMTP_PORT", Default: "587", Help: "its port; TLS starts at once on 465 and by STARTTLS on others", set: number(func(e *Environment) *int { return &e.Notify.Port }, 1, 65535)},
+	{Name: "EMAIL_SMTP_PORT", Default: "587", Help: "its port; TLS starts at once on 465 and by STARTTLS on others", set: number(func(e *Environment) *int { return &e.Notify.Port }, 65535)},
 	{Name: "EMAIL_SMTP_USERNAME", Help: "account there", set: text(func(e *Environment) *string { return &e.Notify.Username })},
 	{Name: "EMAIL_SMTP_PASSWORD", Help: "its password", Secret: true, set: text(func(e *Environment) *string { return &e.Notify.password })},
 	{Name: "EMAIL_FROM_ADDRESS", Help: "sender of e-mails", set: text(func(e *Environment) *string { return &e.Notify.From }, mailAddress)},
@@ -211,9 +211,10 @@ func between(v string, least, most int) (int, error) {
 	return n, nil
 }
 
-func number(into func(*Environment) *int, least, most int) func(*Environment, string) error {
+// number reads a count from 1 to most.
+func number(into func(*Environment) *int, most int) func(*Environment, string) error {
 	return func(e *Environment, v string) error {
-		n, err := between(v, least, most)
+		n, err := between(v, 1, most)
 		*into(e) = n
 		return err
 	}
