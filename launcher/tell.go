@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -25,13 +26,13 @@ func (l *Launcher) tell(ctx context.Context, run Run) {
 	log := l.cfg.Log.With("run", run.ID, "org", run.Org)
 	leave, err := l.gates.enter(ctx, "tell/"+run.ID)
 	if err != nil {
-		log.Warn("tell the end of a run; it is tried again", "error", err)
+		log.Log(ctx, delay(ctx), "tell the end of a run; it is tried again", "error", err)
 		return
 	}
 	defer leave()
 	mine, told, err := l.teller(ctx, &run)
 	if err != nil {
-		log.Warn("tell the end of a run; it is tried again", "error", err)
+		log.Log(ctx, delay(ctx), "tell the end of a run; it is tried again", "error", err)
 		return
 	}
 	if !mine && !told {
@@ -39,7 +40,7 @@ func (l *Launcher) tell(ctx context.Context, run Run) {
 	}
 	if mine && !l.hasTold(run.ID) {
 		if err := l.cfg.Ended(ctx, run); err != nil {
-			log.Warn("tell the end of a run; it is tried again", "error", err)
+			log.Log(ctx, delay(ctx), "tell the end of a run; it is tried again", "error", err)
 			return
 		}
 		l.mu.Lock()
@@ -96,4 +97,13 @@ func (l *Launcher) teller(ctx context.Context, run *Run) (mine, told bool, err e
 		}
 	}
 	return false, true, nil // it is what kills its tellers
+}
+
+// delay is how loud a telling that did not happen is: one that a shutdown interrupted is
+// the next process's business.
+func delay(ctx context.Context) slog.Level {
+	if ctx.Err() != nil {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }

@@ -18,7 +18,7 @@ import (
 // commands are all of them; the two of the flag library are not ours.
 var commands = []string{
 	"", "serve", "run", "validate", "graph", "sql", "report", "credentials", "credentials set", "credentials list", "credentials delete", "credentials validate", "preview",
-	"processors", "language", "init", "local", "job", "version",
+	"processors", "language", "init", "doctor", "local", "job", "version",
 	"backfill", "runs", "state", "state show", "state reset", "dlq", "dlq list", "dlq replay",
 }
 

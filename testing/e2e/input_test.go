@@ -106,8 +106,8 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 		code int
 		want string
 	}{
-		"run: missing file":          {invocation{args: []string{"run", "nowhere.yml"}}, 1, "nowhere.yml: no such file, and no shipped pipeline of that name; there are: "},
-		"run: unknown pipeline":      {invocation{args: []string{"run", "openai/cost/nothing"}}, 1, "openai/cost/nothing: no such file, and no shipped pipeline"},
+		"run: missing file":          {invocation{args: []string{"run", "nowhere.yml"}}, 1, "nowhere.yml: no such file, and no pipeline of that name; there are: "},
+		"run: unknown pipeline":      {invocation{args: []string{"run", "openai/cost/nothing"}}, 1, "openai/cost/nothing: no such file, and no pipeline"},
 		"run: no pipeline":           {invocation{args: []string{"run"}}, 2, `accepts 1 arg(s), received 0; see "convergence run --help"`},
 		"run: unknown flag":          {invocation{args: []string{"run", usageCost, "--dta", "x"}}, 2, "unknown flag: --dta"},
 		"run: no such day":           {invocation{args: []string{"run", usageCost, "--date", "2026-02-30"}}, 2, `--date is "2026-02-30"; write it as YYYY-MM-DD`},
@@ -144,7 +144,7 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 		"credentials: unknown to delete": {
 			invocation{args: []string{"credentials", "delete", "OPENAPI"}}, 1, `unknown provider "OPENAPI"; there are ANTHROPIC`,
 		},
-		"credentials: unknown verb": {invocation{args: []string{"credentials", "show"}}, 2, `unknown command "show"; there are set, list and delete`},
+		"credentials: unknown verb": {invocation{args: []string{"credentials", "show"}}, 2, `unknown command "show"; there are set, validate, list and delete`},
 		"serve: no warehouse":       {invocation{args: []string{"serve"}}, 1, "no warehouse is configured: set GCP_PROJECT_ID, or use --local"},
 		"serve: no organisation":    {invocation{args: []string{"serve", "--local", "--org", "Acme"}}, 2, `--org is "Acme"`},
 		"serve: no address":         {invocation{args: []string{"serve", "--local", "--addr", "nowhere"}}, 1, "listen: listen tcp: address nowhere: missing port"},
@@ -160,8 +160,8 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 		"unknown setting": {
 			invocation{environ: []string{"CONVERGENCE_DATADIR=/tmp"}, args: []string{"run", usageCost}}, 2, "CONVERGENCE_DATADIR is not a setting; there are CONVERGENCE_BIGQUERY_ENDPOINT",
 		},
-		"unknown environment": {invocation{environ: []string{"ENVIRONMENT=test"}, args: []string{"version"}}, 2, `ENVIRONMENT is "test"; it must be development, staging or production`},
-		"unknown log level":   {invocation{environ: []string{"LOG_LEVEL=LOUD"}, args: []string{"version"}}, 2, `LOG_LEVEL is "LOUD"; it must be one of DEBUG, INFO, WARN, ERROR`},
+		"unknown environment": {invocation{environ: []string{"ENVIRONMENT=test"}, args: []string{"version"}}, 2, `ENVIRONMENT is "test"; it must be one of development, staging, production`},
+		"unknown log level":   {invocation{environ: []string{"LOG_LEVEL=LOUD"}, args: []string{"version"}}, 2, `LOG_LEVEL is "LOUD"; it must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkRefusal(t, w, c.in, c.code, c.want)
