@@ -38,11 +38,11 @@ type welcomeOutput struct {
 }
 
 func (s *service) health() {
-	public := func(path, id, summary string, also ...int) route {
-		return route{method: http.MethodGet, path: path, id: id, summary: summary, tag: "Service", also: also}
+	public := func(path, id, summary string) route {
+		return route{method: http.MethodGet, path: path, id: id, summary: summary, tag: "Service"}
 	}
 	add(s, public("/", "welcome", "What is running here, and where to read on"), s.welcome)
-	add(s, public("/health", "health", "Whether the process answers"), func(context.Context, *struct{}) (*healthOutput, error) { //nolint:unparam // the shape of every handler
+	add(s, public("/health", "health", "Whether the process answers"), func(context.Context, *struct{}) (*healthOutput, error) {
 		return &healthOutput{Status: http.StatusOK, Body: healthBody{
 			Status: "healthy", Service: ServiceName, Version: s.cfg.Version, Environment: s.cfg.Environment,
 		}}, nil

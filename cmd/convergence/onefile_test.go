@@ -87,7 +87,7 @@ func TestAProcessorIsOneFileAndOneExample(t *testing.T) {
 		}
 	}
 	write("{greeting: hi, to: []}")
-	if _, got := say(t, exitFailed, "validate", name); !strings.Contains(got, name+":5:27: steps[0].config.to: names nobody") {
+	if _, got := say(t, exitFailed, "validate", name); !strings.Contains(got, name+":5:32: steps[0].config.to: names nobody") {
 		t.Errorf("validate said %s", got)
 	}
 	write("{greting: hi}")

@@ -190,8 +190,8 @@ func TestARefusedCredentialIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	org := openai.Org{Name: "acme", AdminKey: canary}
 	w, search := newWorld(t, org), birds{t}
-	w.provider.api = echo{}
 	w.setCredentials(org)
+	w.provider.api = echo{}
 	s := w.serve("acme")
 	run := s.wait("acme", s.start("acme").ID)
 	if run.Status != client.Failed || run.Code != "STEP_FAILED" || !strings.Contains(run.Error, "401") {
