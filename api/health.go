@@ -55,7 +55,7 @@ func (s *service) health() {
 		op.Responses["503"] = &huma.Response{Description: http.StatusText(http.StatusServiceUnavailable), Content: op.Responses["200"].Content}
 	}
 	if s.cfg.Metrics != nil {
-		add(s, public("/metrics", "metrics", "Prometheus metrics"), s.metrics)
+		add(s, public("/metrics", "metrics", "Prometheus metrics that name no organization"), s.metrics)
 		doc.Paths["/metrics"].Get.Responses["200"].Content = map[string]*huma.MediaType{
 			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
 		}

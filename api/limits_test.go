@@ -231,6 +231,26 @@ func TestMetricsOfRunsAreBounded(t *testing.T) {
 	}
 }
 
+func TestMetricsOfOrganisationsAreNotForEverybody(t *testing.T) {
+	m := api.NewMetrics()
+	f := newFront(t, func(c *api.Config) { c.Metrics = m })
+	m.RunEnded("acme", "acme-openai-cost-usage_cost", "COMPLETED", time.Second)
+	m.Active("acme", 3)
+	m.Quota("acme", "daily", 1, 10)
+	if body := f.ask("GET", "/metrics", "192.0.2.1").Body.String(); strings.Contains(body, "acme") || !strings.Contains(body, "go_goroutines") {
+		t.Errorf("the public metrics are\n%s", body)
+	}
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	for _, want := range []string{
+		`pipeline_executions_total{org_slug="acme"`, `pipeline_duration_seconds_count{org_slug="acme"`, `active_pipelines{org_slug="acme"} 3`, `quota_utilization{org_slug="acme",quota_type="daily"} 0.1`, "go_goroutines",
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the operators' metrics lack %s", want)
+		}
+	}
+}
+
 // published keeps what was asked of it.
 type published struct{ got []api.BatchRequest }
 

@@ -22,7 +22,8 @@ const (
 
 // Metrics are what the service counts. The zero value is not useful; see NewMetrics.
 type Metrics struct {
-	registry  *prometheus.Registry
+	registry  *prometheus.Registry // what anybody may see
+	perOrg    *prometheus.Registry // what names organisations
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	runs      *prometheus.CounterVec
@@ -51,11 +52,11 @@ type series struct {
 	time  prometheus.Observer
 }
 
-// NewMetrics returns metrics in a registry of their own, the Go runtime's included.
+// NewMetrics returns metrics in registries of their own, the Go runtime's included.
 func NewMetrics() *Metrics {
 	labels := []string{"org_slug", "pipeline_id", "status"}
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), orgs: map[string]bool{}, series: map[answered]series{},
+		registry: prometheus.NewRegistry(), perOrg: prometheus.NewRegistry(), orgs: map[string]bool{}, series: map[answered]series{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "http_requests_total", Help: "Answered requests.",
 		}, []string{"method", "route", "status"}),
@@ -89,7 +90,8 @@ func NewMetrics() *Metrics {
 			Name: "warehouse_calls_total", Help: "Requests to the warehouse by the service, by method and status.",
 		}, []string{"method", "status"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.runs, m.runTimes, m.active, m.quota, m.queued, m.rows, m.retries, m.warehouse,
+	m.perOrg.MustRegister(m.runs, m.runTimes, m.active, m.quota)
+	m.registry.MustRegister(m.requests, m.durations, m.queued, m.rows, m.retries, m.warehouse,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -175,8 +177,14 @@ func (m *Metrics) label(org string) string {
 	return org
 }
 
-// Handler serves the metrics.
+// Handler serves all metrics. They name organisations and what they run: it belongs on a
+// port that only operators reach.
 func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(prometheus.Gatherers{m.registry, m.perOrg}, promhttp.HandlerOpts{})
+}
+
+// publicHandler serves those that say nothing of any organisation.
+func (m *Metrics) publicHandler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
@@ -187,6 +195,6 @@ type metricsOutput struct {
 func (s *service) metrics(context.Context, *struct{}) (*metricsOutput, error) {
 	return &metricsOutput{Body: func(ctx huma.Context) {
 		r, w := humachi.Unwrap(ctx)
-		s.cfg.Metrics.Handler().ServeHTTP(w, r)
+		s.cfg.Metrics.publicHandler().ServeHTTP(w, r)
 	}}, nil
 }

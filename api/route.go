@@ -225,12 +225,12 @@ func (s *service) takeCalls(x *exchange, r *route) *Problem {
 	return nil
 }
 
-// checkParams matches the parts of the path. Providers may come in any case: that is how
-// the tables spell them.
+// checkParams matches the parts of the path. The providers of integrations may come in any
+// case: that is how the tables spell them. Those of pipelines name folders.
 func checkParams(request *http.Request, r *route) *Problem {
 	for _, name := range r.params {
 		value := request.PathValue(name)
-		if name == "provider" {
+		if name == "provider" && strings.HasPrefix(r.path, prefix+"/integrations/") {
 			if lower := strings.ToLower(value); lower != value {
 				value = lower
 				request.SetPathValue(name, value)

@@ -61,6 +61,11 @@ func (a *app) setCredential() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if known, ok := a.directory(catalog).Provider(org, provider.Name); ok {
+				if err := known.CheckForm(credentials.NewSecret(secret)); err != nil {
+					return err
+				}
+			}
 			w, err := a.openCredentials(c.Context(), catalog)
 			if err != nil {
 				return err
@@ -132,8 +137,12 @@ func (a *app) integrations(w *warehouse, catalog *configs.Catalog) (*credentials
 	if err != nil {
 		return nil, err
 	}
-	directory := wiring.Directory{Environment: w.env, Of: func(string) configs.Providers { return catalog.Providers() }}
-	return w.env.Integrations(w.Credentials, directory, wiring.PreparePrices(tables, catalog.Providers())), nil
+	return w.env.Integrations(w.Credentials, a.directory(catalog), wiring.PreparePrices(tables, catalog.Providers())), nil
+}
+
+// directory is what the catalogue knows of providers.
+func (a *app) directory(catalog *configs.Catalog) wiring.Directory {
+	return wiring.Directory{Environment: a.env, Of: func(string) configs.Providers { return catalog.Providers() }}
 }
 
 func (a *app) validateCredential() *cobra.Command {

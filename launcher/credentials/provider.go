@@ -83,6 +83,13 @@ func (p Provider) form(secret Secret) (Type, error) {
 	}
 }
 
+// CheckForm refuses what cannot be a credential of the provider, before anything is asked
+// or stored. The error never quotes the text.
+func (p Provider) CheckForm(secret Secret) error {
+	_, err := p.form(secret)
+	return err
+}
+
 func (p Provider) key(text string) error {
 	if err := plain(text); err != nil {
 		return err

@@ -102,6 +102,7 @@ func TestTheServiceRefusesWhatItShould(t *testing.T) {
 		"unknown provider":      {call{"POST", strings.Replace(post, "openai", "nobody", 1), key, "{}"}, 404, "PIPELINE_NOT_FOUND", "there is no pipeline nobody/cost/usage_cost"},
 		"escaped slash":         {call{"POST", "/api/v1/pipelines/run/acme/openai/cost/..%2f..%2fsystem", key, "{}"}, 400, "INVALID_PATH", "a part of the path is empty, a dot, or holds a slash, a percent sign"},
 		"escaped dots":          {call{"POST", "/api/v1/pipelines/run/acme/openai/%2e%2e/usage_cost", key, "{}"}, 400, "INVALID_PATH", "a part of the path is empty, a dot, or holds a slash, a percent sign"},
+		"capitals":              {call{"POST", "/api/v1/pipelines/run/acme/OpenAI/cost/usage_cost", key, "{}"}, 400, "INVALID_PATH", "lower-case letters"},
 		"no resource":           {call{"GET", "/api/v1/nothing", key, ""}, 404, "RESOURCE_NOT_FOUND", "no such resource"},
 		"no method":             {call{"DELETE", list, key, ""}, 405, "METHOD_NOT_ALLOWED", "DELETE is not allowed here"},
 		"too many runs to list": {call{"GET", list + "?limit=1000", key, ""}, 422, "INVALID_PAYLOAD", "validation failed"},

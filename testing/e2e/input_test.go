@@ -132,6 +132,9 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 		"credentials: unknown provider": {
 			invocation{stdin: "sk-1", args: []string{"credentials", "set", "OPENAPI", "-"}}, 1, `unknown provider "OPENAPI"; there are ANTHROPIC`,
 		},
+		"credentials: key of another provider": {
+			invocation{stdin: "AIza-0123", args: []string{"credentials", "set", "OPENAI", "-"}}, 1, "this is no key of OPENAI: they begin with sk-",
+		},
 		"credentials: from nowhere":    {invocation{args: []string{"credentials", "set", "OPENAI"}}, 2, "say where the secret comes from: --from-env NAME, --from-file FILE or -"},
 		"credentials: from two places": {invocation{stdin: "sk-1", args: []string{"credentials", "set", "OPENAI", "-", "--from-env", "HOME"}}, 2, "only one of them"},
 		"credentials: unset variable":  {invocation{args: []string{"credentials", "set", "OPENAI", "--from-env", "NOT_SET"}}, 1, "the environment variable NOT_SET is empty"},
@@ -165,6 +168,26 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestProductionNamesEveryReasonAndStartsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, orgs("acme")...)
+	got := w.do(invocation{environ: []string{"ENVIRONMENT=production", "DISABLE_AUTH=true", "DEFAULT_ORG_SLUG=acme"}, args: []string{"serve", "--local"}})
+	want := []string{
+		"--local is refused when ENVIRONMENT=production", "CA_ROOT_API_KEY is not set", "DISABLE_AUTH is set", "set KMS_KEY_NAME", "CORS_ORIGINS is not set", "the embedded warehouse is for development",
+	}
+	if lines := strings.Count(got.stderr, "\n"); got.code != 1 || got.stdout != "" || lines != len(want) {
+		t.Errorf("exit code %d, %d lines, want 1 and %d\n%s%s", got.code, lines, len(want), got.stdout, got.stderr)
+	}
+	for _, reason := range want {
+		if strings.Count(got.stderr, reason) != 1 {
+			t.Errorf("%q is not said once in\n%s", reason, got.stderr)
+		}
+	}
+	if _, err := os.Stat(w.data); !os.IsNotExist(err) {
+		t.Errorf("the data directory exists: %v", err)
 	}
 }
 

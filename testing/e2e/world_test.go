@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"cloud.google.com/go/civil"
 	"golang.org/x/sys/unix"
 
+	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
@@ -185,6 +187,24 @@ func (w *world) ok(args ...string) string {
 		w.t.Fatalf("convergence %s: exit code %d\n%s", strings.Join(args, " "), got.code, got.stderr)
 	}
 	return got.stdout
+}
+
+// triesOnce gives organisations a document of their own in which a run is not tried again,
+// where the service would.
+func (w *world) triesOnce(organisations ...openai.Org) {
+	w.t.Helper()
+	text, err := fs.ReadFile(configs.Shipped(), usageCost+".yml")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	dir := filepath.Join(w.dir, "configs")
+	for _, org := range organisations {
+		path := filepath.Join(dir, org.Name, usageCost+".yml")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, append([]byte("retry_attempts: 0\n"), text...), 0o600)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.environ = append(w.environ, "CONVERGENCE_CONFIGS_DIR="+dir)
 }
 
 // setCredentials stores the admin keys of all organisations.

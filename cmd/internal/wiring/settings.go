@@ -93,7 +93,7 @@ var settings = []Setting{
 	{Name: "API_HOST", Default: "127.0.0.1", Help: "address that serve listens on", set: text(func(e *Environment) *string { return &e.Service.host }, address)},
 	{Name: "API_PORT", Default: "8001", Help: "its port", set: text(func(e *Environment) *string { return &e.Service.port }, port, address)},
 	{Name: "PORT", Help: "the same, as containers are told it", set: text(func(e *Environment) *string { return &e.Service.port }, port, address)},
-	{Name: "CONVERGENCE_DEBUG_ADDR", Help: "loopback host:port of metrics and profiling; none: not served", set: text(func(e *Environment) *string { return &e.Service.DebugAddr }, loopback)},
+	{Name: "CONVERGENCE_DEBUG_ADDR", Help: "loopback host:port of all metrics, by organization too, and of profiling; none: not served", set: text(func(e *Environment) *string { return &e.Service.DebugAddr }, loopback)},
 	{Name: "CONVERGENCE_TRUSTED_PROXIES", Help: "networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, separated by commas", set: proxies},
 	{Name: "CA_ROOT_API_KEY", Help: "the platform's root key, at least 32 characters in production", Secret: true, set: text(func(e *Environment) *string { return &e.Service.RootKey })},
 	{Name: "DISABLE_AUTH", Default: "false", Help: "requests without a key speak for DEFAULT_ORG_SLUG; never in production", set: flag(func(e *Environment) *bool { return &e.Service.disableAuth }, openOrg)},
