@@ -57,16 +57,16 @@ func get(c *http.Client, address string) (int, string, error) {
 func TestGooglesOwnClientGetsATokenAndReads(t *testing.T) {
 	s, base := google.RunT(t, google.Config{Accounts: []google.Account{account}})
 	c := client(t, s, base, nil, billingScope, bigqueryScope)
-	for path, want := range map[string]string{
-		"/v1/billingAccounts":                                 `"displayName":"Main"`,
-		"/v1/services":                                        `"displayName":"BigQuery"`,
-		"/bigquery/v2/projects/acme-prod/datasets":            `"id":"acme-prod:billing_export"`,
-		"/bigquery/v2/projects/other/datasets":                "PERMISSION_DENIED",
-		"/compute/v1/projects/acme-prod/aggregated/instances": "insufficient authentication scopes",
-		"/nothing": "NOT_FOUND",
+	for _, call := range []struct{ path, want string }{
+		{"/v1/billingAccounts", `"displayName":"Main"`},
+		{"/v1/services", `"displayName":"BigQuery"`},
+		{"/bigquery/v2/projects/acme-prod/datasets", `"id":"acme-prod:billing_export"`},
+		{"/bigquery/v2/projects/other/datasets", "PERMISSION_DENIED"},
+		{"/compute/v1/projects/acme-prod/aggregated/instances", "insufficient authentication scopes"},
+		{"/compute/v1/projects/acme-prod/there-is-no-such", "NOT_FOUND"},
 	} {
-		if status, body, err := get(c, base+path); err != nil || !strings.Contains(body, want) {
-			t.Errorf("%s: %d %s %v, want %q", path, status, body, err, want)
+		if status, body, err := get(c, base+call.path); err != nil || !strings.Contains(body, call.want) {
+			t.Errorf("%s: %d %s %v, want %q", path, status, body, err, call.want)
 		}
 	}
 	if status, body, err := get(http.DefaultClient, base+"/v1/billingAccounts"); err != nil || status != 401 || !strings.Contains(body, "UNAUTHENTICATED") {
