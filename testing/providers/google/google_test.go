@@ -66,7 +66,7 @@ func TestGooglesOwnClientGetsATokenAndReads(t *testing.T) {
 		{"/compute/v1/projects/acme-prod/there-is-no-such", "NOT_FOUND"},
 	} {
 		if status, body, err := get(c, base+call.path); err != nil || !strings.Contains(body, call.want) {
-			t.Errorf("%s: %d %s %v, want %q", path, status, body, err, call.want)
+			t.Errorf("%s: %d %s %v, want %q", call.path, status, body, err, call.want)
 		}
 	}
 	if status, body, err := get(http.DefaultClient, base+"/v1/billingAccounts"); err != nil || status != 401 || !strings.Contains(body, "UNAUTHENTICATED") {
