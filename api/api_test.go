@@ -78,6 +78,7 @@ func TestEveryRefusalIsAProblemWithItsCode(t *testing.T) {
 		{"oversize body", "POST", runPath, "acme-key", `{"trigger_by":"` + strings.Repeat("x", 2<<20) + `"}`, 413, "PAYLOAD_TOO_LARGE"},
 		{"limit out of range", "GET", runsPath + "?limit=101", "acme-key", "", 422, "INVALID_PAYLOAD"},
 		{"limit that is no number", "GET", runsPath + "?limit=x", "acme-key", "", 422, "INVALID_PAYLOAD"},
+		{"limit without a value", "GET", runsPath + "?limit=", "acme-key", "", 422, "INVALID_PARAMETER"},
 		{"unknown status", "GET", runsPath + "?status=DONE", "acme-key", "", 422, "INVALID_PARAMETER"},
 	}
 	for _, c := range cases {

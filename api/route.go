@@ -35,6 +35,7 @@ type route struct {
 	action       string   // action of the audit log
 	also         []int    // statuses that only this route answers with
 	params       []string // of the path, in order
+	needsValue   []string // parameters of the query that an empty text is no value of
 	deprecated   bool
 }
 
@@ -130,6 +131,9 @@ func describe(doc *huma.OpenAPI, r *route) {
 		if p.In == "path" && p.Schema != nil {
 			p.Schema.Pattern, p.Description = pathPatterns[p.Name].String(), patternTexts[p.Name]
 		}
+		if p.In == "query" && p.Schema != nil && !takesEmpty(p.Schema) {
+			r.needsValue = append(r.needsValue, p.Name)
+		}
 	}
 	if op.RequestBody != nil {
 		for _, media := range op.RequestBody.Content {
@@ -151,6 +155,11 @@ func describe(doc *huma.OpenAPI, r *route) {
 	}
 }
 
+// takesEmpty reports whether an empty text is a value of a parameter.
+func takesEmpty(s *huma.Schema) bool {
+	return s.Type == huma.TypeString && s.Format == "" && s.Pattern == "" && len(s.Enum) == 0 && s.MinLength == nil
+}
+
 // nullable says of a body what its validation does: null stands for an optional member
 // that is absent.
 func nullable(schemas huma.Registry, s *huma.Schema, seen map[*huma.Schema]bool) {
@@ -162,7 +171,10 @@ func nullable(schemas huma.Registry, s *huma.Schema, seen map[*huma.Schema]bool)
 	}
 	seen[s] = true
 	for name, member := range s.Properties {
-		if member.Ref == "" && member.Type != "" && len(member.Enum) == 0 && !slices.Contains(s.Required, name) {
+		if member.Ref == "" && member.Type != "" && !slices.Contains(s.Required, name) {
+			if len(member.Enum) > 0 && !slices.Contains(member.Enum, nil) {
+				member.Enum = append(member.Enum, nil) // a type does not widen what is enumerated
+			}
 			member.Nullable = true
 		}
 		nullable(schemas, member, seen)
@@ -195,6 +207,9 @@ func (s *service) mayPass(x *exchange, request *http.Request, r *route) *Problem
 		return problem
 	}
 	if problem := checkParams(request, r); problem != nil {
+		return problem
+	}
+	if problem := checkValues(request, r); problem != nil {
 		return problem
 	}
 	if x.root {
@@ -238,6 +253,22 @@ func checkParams(request *http.Request, r *route) *Problem {
 		}
 		if !pathPatterns[name].MatchString(value) {
 			return coded(codeInvalidPath, patternTexts[name])
+		}
+	}
+	return nil
+}
+
+// checkValues refuses parameters of the query that are there without a value, which the
+// validation takes for absent: a caller who meant a value would be answered as if there
+// were none.
+func checkValues(request *http.Request, r *route) *Problem {
+	if len(r.needsValue) == 0 || request.URL.RawQuery == "" {
+		return nil
+	}
+	query := request.URL.Query()
+	for _, name := range r.needsValue {
+		if slices.Contains(query[name], "") {
+			return refuse(launcher.CodeInvalidParameter, name+" has no value", "query."+name, "give it a value or leave it out")
 		}
 	}
 	return nil
