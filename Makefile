@@ -60,9 +60,9 @@ test: ## Run all tests but the long ones
 	@list=$$($(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}}' ./... | awk '$$1 ~ /\.test$$/ {native = /github\.com\/(duckdb|goccy\/go-googlesql)/; sub(/\.test$$/, "", $$1); print native ? "native" : "pure", $$1}'); \
 	pure=$$(awk '$$1 == "pure" {print $$2}' <<< "$$list"); native=$$(awk '$$1 == "native" {print $$2}' <<< "$$list"); failed=0; \
 	echo "testing $$(wc -w <<< "$$pure") packages with the race detector"; \
-	$(GO) test -race -shuffle=on -p 2 -timeout 10m $$pure || failed=1; \
+	$(GO) test -race -shuffle=on -p 2 -timeout 20m $$pure || failed=1; \
 	echo "testing $$(wc -w <<< "$$native") packages that reach DuckDB or the SQL analyzer"; \
-	$(GO) test -shuffle=on -p 2 -timeout 10m $$native || failed=1; \
+	$(GO) test -shuffle=on -p 2 -timeout 20m $$native || failed=1; \
 	exit $$failed
 
 test-long: ## Run all tests, the long ones (build tag long) included
