@@ -37,6 +37,14 @@ type DryRun struct {
 	Bytes    int64        `json:"estimated_bytes" doc:"that the queries would read, where the warehouse could tell"`
 	CostUSD  string       `json:"estimated_cost_usd" doc:"of those bytes at the on-demand list price"`
 	Warnings []string     `json:"warnings,omitempty"`
+
+	Notifications []DryRunNotification `json:"notifications,omitempty" doc:"sent when the run has ended, as each asks for; nothing waits for them"`
+}
+
+// DryRunNotification is a hook of the pipeline.
+type DryRunNotification struct {
+	Step string `json:"step"`
+	Type string `json:"type"`
 }
 
 // DryRunStep is a step of it.

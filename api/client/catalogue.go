@@ -47,6 +47,14 @@ type Plan struct {
 	Bytes    int64      `json:"estimated_bytes"`
 	CostUSD  string     `json:"estimated_cost_usd"`
 	Warnings []string   `json:"warnings"`
+
+	Notifications []PlanNotification `json:"notifications"`
+}
+
+// PlanNotification is sent when the run has ended; nothing waits for it.
+type PlanNotification struct {
+	Step string `json:"step"`
+	Type string `json:"type"`
 }
 
 // PlanStep is a step of a Plan.

@@ -7,11 +7,30 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph"
+
+	"github.com/cloudact/convergence/beam/plan"
 )
 
 // Graph is a Beam graph as people read it: transforms in the order of their making.
 type Graph struct {
 	Transforms []Transform `json:"transforms"`
+	// Notifications are sent when the run has ended; nothing in the graph waits for them.
+	Notifications []Notification `json:"notifications,omitempty"`
+}
+
+// Notification is a hook of the pipeline.
+type Notification struct {
+	Name string `json:"name"` // id of the step
+	Type string `json:"type"` // name of the processor
+}
+
+// With returns the graph with the notifications of its plan.
+func (g Graph) With(hooks []plan.Hook) Graph {
+	g.Notifications = nil
+	for _, h := range hooks {
+		g.Notifications = append(g.Notifications, Notification{Name: h.ID, Type: h.Type})
+	}
+	return g
 }
 
 // Transform is one node. Inputs name the transforms whose outputs it reads; side inputs
@@ -87,6 +106,9 @@ func (g Graph) Text() string {
 			fmt.Fprintf(&b, "         <~ %s\n", in)
 		}
 	}
+	for _, n := range g.Notifications {
+		fmt.Fprintf(&b, "%s  %s, when the run has ended\n", n.Name, n.Type)
+	}
 	return b.String()
 }
 
@@ -110,6 +132,9 @@ func (g Graph) Dot() string {
 		}
 		fmt.Fprintf(&b, "  %q -> %q%s;\n", from, to, style)
 	})
+	for _, n := range g.Notifications {
+		fmt.Fprintf(&b, "  %q [shape=note, label=%q];\n", n.Name, n.label())
+	}
 	b.WriteString("}\n")
 	return b.String()
 }
@@ -130,6 +155,9 @@ func (g Graph) Mermaid() string {
 		}
 		fmt.Fprintf(&b, "  %s %s %s\n", ids[from], arrow, ids[to])
 	})
+	for i, n := range g.Notifications {
+		fmt.Fprintf(&b, "  n%d([%q])\n", i, n.label())
+	}
 	return b.String()
 }
 
@@ -142,4 +170,9 @@ func (g Graph) edges(visit func(from, to string, side bool)) {
 			visit(in, t.Name, true)
 		}
 	}
+}
+
+// label is what a drawing says of a notification, which nothing leads to.
+func (n Notification) label() string {
+	return n.Name + ": " + n.Type + ", when the run has ended"
 }

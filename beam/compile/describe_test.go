@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cloudact/convergence/beam/compile"
+	"github.com/cloudact/convergence/beam/plan"
 	"github.com/cloudact/convergence/configs"
 )
 
@@ -38,6 +39,26 @@ func TestGraphIsDrawnWholeInEveryFormat(t *testing.T) {
 	var back compile.Graph
 	if err := json.Unmarshal([]byte(text), &back); err != nil || back.Text() != g.Text() {
 		t.Errorf("read back: %v\n%s", err, back.Text())
+	}
+}
+
+func TestNotificationsAreDrawnBesideTheGraph(t *testing.T) {
+	g, err := graphOf(t, configs.File{Name: "p.yml", Text: []byte(fused), ID: "openai/cost/p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g = g.With([]plan.Hook{{ID: "tell", Type: "notify_systems.email_notification"}})
+	text, err := g.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, drawn := range map[string]string{"text": g.Text(), "dot": g.Dot(), "mermaid": g.Mermaid(), "json": text} {
+		if !strings.Contains(drawn, "tell") || !strings.Contains(drawn, "notify_systems.email_notification") {
+			t.Errorf("%s lacks the notification:\n%s", format, drawn)
+		}
+	}
+	if dot := g.Dot(); strings.Contains(dot, `-> "tell"`) || strings.Contains(dot, `"tell" ->`) {
+		t.Errorf("something waits for the notification:\n%s", dot)
 	}
 }
 

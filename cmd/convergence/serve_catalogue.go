@@ -218,7 +218,7 @@ func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string
 	spec := run.DryRunSpec(file, run.Prism, c.now().UTC())
 	spec.Org, spec.Env, spec.Project, spec.Location = org, c.env.Suffix(), c.env.Project, c.env.Location
 	spec.Dataset, spec.ProjectID = launcher.Dataset(org, c.env.Suffix()), anyProject
-	pipeline, _, err := run.Build(ctx, spec, c.planner.seenBy(org))
+	pipeline, planned, err := run.Build(ctx, spec, c.planner.seenBy(org))
 	var problems configs.Problems
 	if errors.As(err, &problems) {
 		return "", noGraph(file, problems)
@@ -230,6 +230,7 @@ func (c *catalogueOf) Graph(ctx context.Context, org, id, format string) (string
 	if err != nil {
 		return "", err
 	}
+	g = g.With(planned.Hooks)
 	switch format {
 	case "dot":
 		return g.Dot(), nil
@@ -299,6 +300,9 @@ func (c *catalogueOf) DryRun(ctx context.Context, r launcher.Request) (api.DryRu
 			out.Bytes += *step.Bytes
 		}
 		out.Steps = append(out.Steps, step)
+	}
+	for _, h := range planned.Hooks {
+		out.Notifications = append(out.Notifications, api.DryRunNotification{Step: h.ID, Type: h.Type})
 	}
 	out.CostUSD = listPrice(out.Bytes)
 	return out, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cloudact/convergence/beam/compile"
+	"github.com/cloudact/convergence/beam/plan"
 	"github.com/cloudact/convergence/beam/run"
 	"github.com/cloudact/convergence/configs"
 )
@@ -117,20 +118,15 @@ func (a *app) graph(ctx context.Context, target string, params map[string]string
 	if err != nil {
 		return err
 	}
-	if err := a.printGraph(pipeline, format); err != nil || format != "text" {
-		return err
-	}
-	for _, h := range planned.Hooks {
-		fmt.Fprintf(a.out, "%s  %s, when the run has ended\n", h.ID, h.Type)
-	}
-	return nil
+	return a.printGraph(pipeline, planned.Hooks, format)
 }
 
-func (a *app) printGraph(pipeline *beam.Pipeline, format string) error {
+func (a *app) printGraph(pipeline *beam.Pipeline, hooks []plan.Hook, format string) error {
 	g, err := compile.Describe(pipeline)
 	if err != nil {
 		return err
 	}
+	g = g.With(hooks)
 	var text string
 	switch format {
 	case "text":

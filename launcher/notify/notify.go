@@ -98,6 +98,10 @@ func (n *Notifier) Notify(ctx context.Context, e Event) error {
 	if err != nil {
 		return fmt.Errorf("notify of run %s: %w", e.RunID, err)
 	}
+	if settings.Off {
+		n.cfg.Log.Info("notification not sent: the settings of the organisation switch them off", "org", e.Org, "run_id", e.RunID)
+		return nil
+	}
 	var errs []error
 	held := map[Kind]int{}
 	open := map[Kind]bool{}

@@ -322,7 +322,10 @@ func TestSettingsTellOfEveryPipeline(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
-	if s, err := notify.ParseSettings([]byte(`{"enabled": false, "email": {"enabled": true}}`)); err != nil || s.Email != nil {
+	if s, err := notify.ParseSettings([]byte(`{"email": {"enabled": true}}`)); err != nil || s.Email != nil || s.Off {
+		t.Errorf("settings that do not say whether they are enabled: %+v, %v", s, err)
+	}
+	if s, err := notify.ParseSettings([]byte(`{"enabled": false, "email": {"enabled": true}}`)); err != nil || s.Email != nil || !s.Off {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

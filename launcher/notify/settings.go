@@ -19,6 +19,7 @@ import (
 // Settings are how an organisation, or the whole service, is told. They are read from the
 // JSON of notifications.json; see ParseSettings.
 type Settings struct {
+	Off      bool           // nobody is told, whatever pipelines say
 	Email    *EmailSettings // nil: no e-mail
 	Slack    *SlackSettings // nil: no Slack
 	Triggers []EventTrigger // told of every pipeline, beside its hooks
@@ -73,7 +74,7 @@ type Retry struct {
 const slackOrigin = "https://hooks.slack.com/"
 
 type settingsJSON struct {
-	Enabled         bool   `json:"enabled"`
+	Enabled         *bool  `json:"enabled"`
 	DefaultProvider string `json:"default_provider"`
 	Email           struct {
 		Enabled       bool     `json:"enabled"`
@@ -135,8 +136,9 @@ func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Se
 // ports are those on which mail servers take mails of clients.
 var ports = []int{25, 465, 587, 2525}
 
-// ParseSettings reads the settings of an organisation. All mistakes are told at once; ones
-// that are not enabled are empty.
+// ParseSettings reads the settings of an organisation. All mistakes are told at once. Ones
+// that do not say whether they are enabled are empty; ones that say that they are not are
+// Off.
 func ParseSettings(text []byte) (Settings, error) {
 	var j settingsJSON
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -144,8 +146,8 @@ func ParseSettings(text []byte) (Settings, error) {
 	if err := d.Decode(&j); err != nil {
 		return Settings{}, fmt.Errorf("read notification settings: %w", err)
 	}
-	if !j.Enabled {
-		return Settings{}, nil
+	if j.Enabled == nil || !*j.Enabled {
+		return Settings{Off: j.Enabled != nil}, nil
 	}
 	var s Settings
 	var errs []error

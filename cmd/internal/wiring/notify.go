@@ -136,7 +136,7 @@ func (e Environment) NotifySettings(org string) (notify.Settings, error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", name, err)
 		}
-		if s.Email != nil || s.Slack != nil { // else they are not enabled
+		if s.Off || s.Email != nil || s.Slack != nil { // else they say nothing
 			return s, nil
 		}
 	}
@@ -189,6 +189,8 @@ func (e Environment) Unreachable(org, hook string) string {
 	switch {
 	case err != nil:
 		return err.Error()
+	case s.Off:
+		return `the notification settings of the organisation say "enabled": false`
 	case hook == "notify_systems.email_notification" && s.Email == nil:
 		return "no mail server is configured here; set EMAIL_SMTP_HOST and EMAIL_FROM_ADDRESS, or email in the organisation's notifications.json"
 	default: // a Slack hook may have a webhook of its own
