@@ -1,14 +1,18 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/api/googleapi"
 
 	"github.com/cloudact/convergence/testing/faults"
 )
@@ -80,8 +84,13 @@ func (v *victim) buried() {
 // statement, so a day of which a row is seen was published.
 func (v *victim) publishedDays() []string {
 	v.t.Helper()
-	if len(v.lab.lines(v.t, "SELECT table_name FROM `"+v.dataset()+"`.INFORMATION_SCHEMA.TABLES WHERE table_name = 'usage'")) == 0 {
+	_, err := v.lab.client.Dataset(v.dataset()).Table("usage").Metadata(context.Background())
+	var api *googleapi.Error
+	if errors.As(err, &api) && api.Code == http.StatusNotFound { // of the table, or of the dataset
 		return nil
+	}
+	if err != nil {
+		v.t.Fatal(err)
 	}
 	return v.lab.lines(v.t, "SELECT DISTINCT usage_date FROM `"+v.dataset()+".usage`")
 }

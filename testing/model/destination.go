@@ -35,7 +35,7 @@ func (h *warehouse) publish(j *job) outcome {
 // keys of the whole table. A MERGE that only inserts does not exclude another one, so
 // the job first updates the table's guard row in the same transaction, which does.
 //
-// Shipped: transforms/sink/sql/merge.sql is one MERGE without a guard.
+// Shipped: transforms/sink/sql/merge.sql, on the row of _guard_{table} (merge.go).
 func (h *warehouse) guarded() bool {
 	m := h.w.plan.mode
 	return (m == InsertNew || m == Merge) && !h.w.flaws.has(UnguardedMerge)
@@ -121,7 +121,8 @@ func allSlices(n int) []int {
 // without is the DELETE of a replacing publish: the slice, and of it only what the unit
 // states. A narrowed run that deleted the whole slice would wipe the rest of it.
 //
-// Shipped: transforms/sink/sql/replace_range.sql, when replace_scope is given.
+// Shipped: transforms/sink/sql/replace_range.sql by replace_scope; beam/plan/units.go
+// refuses a narrowed run without one.
 func (h *warehouse) without(u unit) []row {
 	out := make([]row, 0, len(h.table))
 	for _, r := range h.table {

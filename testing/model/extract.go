@@ -48,8 +48,8 @@ func (l *lane) filling() *chunk {
 // page behind the oldest chunk that is not durable, so that is what must be bounded: a
 // single slow load must not let later chunks run ahead of it without limit.
 //
-// Shipped: transforms/sink/loads.go bounds the loads that run, over all partitions, in
-// whatever order they end, beside the chunks that are filling or wait for a load.
+// Shipped: transforms/sink/stage.go (makeRoom) counts the chunks of a partition from the
+// oldest one whose load has not ended.
 func (l *lane) room(free bool) bool {
 	if l.ended {
 		return false
@@ -97,8 +97,9 @@ func (r *runner) attempt(u unit, g int) verdict {
 // that cannot resume starts over under a new pass; it may do so although a pass is
 // complete.
 //
-// Shipped: transforms/sink/adopt.go chooses the same chain; a stage that is missing yields
-// none and is made again (stagetable.go), where the model leaves the generation.
+// Shipped: transforms/sink/adopt.go chooses the same chain. A stage that is missing yields
+// none, and the first load makes it; a job that had filled a former stage of that name
+// ends the generation (submit.go, lost), as it does here.
 func (e *extraction) adopt() bool {
 	name := stageName(e.u, e.g)
 	if e.w.flaws.has(StageRemade) {

@@ -47,8 +47,8 @@ func (e *extraction) choose() []chunkRef {
 // those of one chain and the rows those of another, and a row that only one of them
 // rejects would be in neither place or in both.
 //
-// Shipped: transforms/sink/publish.go (bury) writes the letters of its own chains, only
-// if there are any, and attaches to a job that wrote those of others.
+// Shipped: transforms/sink/decide.go, which reads the chunks back from the parameters of
+// the job that it finds.
 func (e *extraction) decide(chosen []chunkRef) ([]chunkRef, verdict) {
 	if e.w.flaws.has(UndecidedRejects) {
 		rejects := 0

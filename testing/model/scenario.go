@@ -94,7 +94,8 @@ func newScenario(seed uint64, rng *rand.Rand) scenario {
 // unit as the run that states them all: whatever replaces the same rows is one sequence
 // of generations.
 //
-// Shipped: one unit per interval under overwrite, and per value of the parameters.
+// Shipped: beam/plan/units.go, for overwrite and replace_partition; a run that a parameter
+// narrows without replace_scope is refused.
 type unit struct {
 	id     string
 	hash   int // of the configuration

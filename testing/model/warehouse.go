@@ -153,7 +153,7 @@ func (h *warehouse) start(j *job) {
 	}
 	// The check is part of the job: whatever happened to the stage since somebody looked,
 	// a publish takes effect on exactly the rows it was told of, or not at all.
-	// Shipped: counts are compared after the publish has committed.
+	// Shipped: "whole" in transforms/sink/sql/columns.sql, part of every publish.
 	if !h.w.flaws.has(NoAssertion) && !stands(j.read, j.chosen) {
 		h.end(j, mismatch)
 	}
