@@ -53,8 +53,8 @@ func TestMain(m *testing.M) {
 // shared is the server of all tests; each test has a project of its own in it.
 var shared server
 
-// faults are those of the shared server; a test clears what it injects.
-var faults local.Faults
+// injected are the faults of the shared server; a test clears what it injects.
+var injected local.Faults
 
 type server struct {
 	start    sync.Once
@@ -75,7 +75,7 @@ func (s *server) address() string {
 		if err != nil {
 			s.Fatalf("make a directory for the warehouse: %v", err)
 		}
-		s.url = local.RunConfigT(s, local.Config{Path: filepath.Join(dir, "warehouse.duckdb"), Faults: &faults, StreamingBuffer: time.Hour})
+		s.url = local.RunConfigT(s, local.Config{Path: filepath.Join(dir, "warehouse.duckdb"), Faults: &injected, StreamingBuffer: time.Hour})
 		s.Cleanup(func() { _ = os.RemoveAll(dir) })
 	})
 	return s.url

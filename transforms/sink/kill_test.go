@@ -116,7 +116,7 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.asked[day+"/"+page]++
 		w.mu.Unlock()
-		providePage(out, day, page, w.late)
+		providePage(out, day, page, pagesPerDay, w.late)
 	} else {
 		w.proxy.ServeHTTP(out, r)
 	}
@@ -128,7 +128,7 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 }
 
 // providePage answers the records of one page, slowly.
-func providePage(out http.ResponseWriter, day, cursor string, late int) {
+func providePage(out http.ResponseWriter, day, cursor string, pages, late int) {
 	time.Sleep(5 * time.Millisecond)
 	n, _ := strconv.Atoi(cursor)
 	var records []string
@@ -140,7 +140,7 @@ func providePage(out http.ResponseWriter, day, cursor string, late int) {
 		records = append(records, fmt.Sprintf(`{"usage_date":%q,"model":"m%05d","cost":"%d.5","raw":{"n":%d}}`, day, id, id, id))
 	}
 	next := "null"
-	if n+1 < pagesPerDay {
+	if n+1 < pages {
 		next = strconv.Quote(strconv.Itoa(n + 1))
 	}
 	out.Header().Set("Content-Type", "application/json")

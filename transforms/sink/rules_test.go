@@ -18,8 +18,8 @@ import (
 func inject(t *testing.T, f local.Fault) *local.Injected {
 	t.Helper()
 	shared.address()
-	t.Cleanup(faults.Clear)
-	return faults.Inject(f)
+	t.Cleanup(injected.Clear)
+	return injected.Inject(f)
 }
 
 // together runs steps side by side and returns their results by step.

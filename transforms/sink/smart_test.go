@@ -36,7 +36,7 @@ func TestSmartDeliveryStreamsFewRowsAndLoadsMany(t *testing.T) {
 		if c.rows > 0 && len(b.usage()) != c.rows {
 			t.Errorf("the table holds %d of %d rows", len(b.usage()), c.rows)
 		}
-		faults.Clear()
+		injected.Clear()
 	}
 }
 
