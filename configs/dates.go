@@ -92,7 +92,7 @@ func CheckRange(start, end civil.Date) string {
 func declaredPlace(doc *Canonical) Problem {
 	for _, key := range []string{"parameters", "variables"} {
 		for _, name := range dateNames {
-			if n := get(get(doc.Root, key), name); n != nil && n.Kind == yaml.ScalarNode && !isNull(n) && !isSelfNamed(name, n) {
+			if n := get(get(doc.Root, key), name); givesDate(name, n) {
 				return Problem{File: doc.File.Name, Line: n.Line, Col: n.Column, Path: join(key, name)}
 			}
 		}
@@ -107,10 +107,26 @@ func declaredDates(doc *Canonical) map[string]string {
 		m := get(doc.Root, key)
 		for _, name := range dateNames {
 			n := get(m, name)
-			if n != nil && n.Kind == yaml.ScalarNode && !isNull(n) && !isSelfNamed(name, n) {
+			if givesDate(name, n) {
 				out[name] = n.Value
 			}
 		}
 	}
 	return out
+}
+
+// givesDate reports whether a declaration of a date's name gives it a value: naming itself,
+// or the other name of the first day, it means the run's.
+func givesDate(name string, n *yaml.Node) bool {
+	if n == nil || n.Kind != yaml.ScalarNode || isNull(n) || isSelfNamed(name, n) {
+		return false
+	}
+	switch name {
+	case "date":
+		return !isSelfNamed("start_date", n)
+	case "start_date":
+		return !isSelfNamed("date", n)
+	default:
+		return true
+	}
 }

@@ -118,6 +118,7 @@ func (n *normaliser) step(s *yaml.Node, path string) {
 	dropNulls(config)
 	n.ownKeys(s, config, path)
 	n.sql(s, config, path)
+	n.templateVariables(s, config)
 	n.rename(config, join(path, "config"), "pricing_table", "pricing_source")
 	n.source(s, config, path)
 	n.destination(s, config, path)
@@ -149,6 +150,42 @@ func (n *normaliser) sql(s, config *yaml.Node, path string) {
 			n.unknown(t.Content[i], join(path, "transformation"), []string{"sql", "type"})
 		}
 		remove(from, "transformation")
+	}
+}
+
+// templateConfig are the keys of a SQL step's config that are no variables of its template.
+var templateConfig = []string{"sql", "destination", "destination_table", "source_table", "window"}
+
+// templateVariables makes variables of the step of those keys of a SQL step's config that
+// its template names: a config was once what a template could name.
+func (n *normaliser) templateVariables(s, config *yaml.Node) {
+	if textOf(get(s, "ps_type")) != "generic.local_bq_transformer" {
+		return
+	}
+	named := map[string]bool{}
+	for _, p := range split(textOf(get(config, "sql"))) {
+		if p.ref != nil {
+			named[p.ref.name] = true
+		}
+	}
+	for _, pair := range slices.Collect(slices.Chunk(slices.Clone(config.Content), 2)) {
+		key, value := pair[0], pair[1]
+		self := isBuiltinOnly(key.Value) && value.Kind == yaml.ScalarNode && isSelfNamed(key.Value, value)
+		if slices.Contains(templateConfig, key.Value) || value.Kind != yaml.ScalarNode || !named[key.Value] && !self {
+			continue
+		}
+		variables := get(s, "variables")
+		if variables == nil {
+			variables = mappingAt(key)
+			put(s, scalarAt(key, "variables"), variables)
+		}
+		if variables.Kind != yaml.MappingNode || get(variables, key.Value) != nil {
+			continue
+		}
+		remove(config, key.Value)
+		if !self { // one that names itself adds nothing
+			put(variables, key, value)
+		}
 	}
 }
 
@@ -212,6 +249,9 @@ func (n *normaliser) destination(s, config *yaml.Node, path string) {
 	if field := get(d, "partition_field"); field != nil {
 		n.move(d, "partition_field", d, "time_partitioning", path)
 		n.text(d, "time_partitioning", "field")
+	}
+	if kind := get(get(d, "time_partitioning"), "type"); kind != nil && isText(kind) {
+		kind.Value = strings.ToUpper(kind.Value)
 	}
 	n.list(d, "key_fields")
 	n.list(d, "clustering_fields")
@@ -286,6 +326,13 @@ func (n *normaliser) ownKeys(s, config *yaml.Node, path string) {
 	kind := textOf(get(s, "ps_type"))
 	for _, key := range ownKeys[kind] {
 		n.move(s, key, config, key, path)
+	}
+	if expectations := get(config, "expectations"); kind == "gcp.data_quality" && expectations != nil && expectations.Kind == yaml.SequenceNode {
+		for i, e := range expectations.Content {
+			if e.Kind == yaml.MappingNode {
+				n.rename(e, at(join(path, "config.expectations"), i), "type", "expectation_type")
+			}
+		}
 	}
 	if isNotification(get(s, "ps_type")) {
 		for _, key := range []string{"to_emails", "cc_emails", "bcc_emails", "mention_users", "mention_channels"} {

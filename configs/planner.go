@@ -103,13 +103,21 @@ func UsedNames(s *Scope, step *yaml.Node, path string) []string {
 	return slices.Sorted(maps.Keys(used))
 }
 
+// placeNames are the same for every unit of a step: what they stand for is part of the
+// unit's place.
+var placeNames = []string{"org_slug", "project", "dataset", "env", "provider", "domain", "template_name", "pipeline_id", "step_id"}
+
 // ParameterValues returns the values of those names that make units different: not
-// dates, times or run ids.
+// dates, times or run ids, and not what belongs to the place of the step.
 func ParameterValues(s *Scope, names []string) map[string]string {
 	out := map[string]string{}
 	for _, name := range names {
-		if slices.Contains(sliceNames, name) {
+		declared := s.declaredAbove(name, -1)
+		switch {
+		case slices.Contains(sliceNames, name), slices.Contains(placeNames, name) && (isBuiltinOnly(name) || !declared):
 			continue
+		case name == "gcp_project_id" && !declared:
+			name = "project_id" // two spellings of one thing
 		}
 		x := newExpander(s)
 		v, known := x.find(name)
@@ -137,7 +145,7 @@ func CheckParams(s *Scope) Problems {
 	for _, name := range slices.Sorted(maps.Keys(s.env.Params)) {
 		p := Problem{File: s.doc.File.Name, Path: "parameter " + name}
 		switch {
-		case name == "force_refresh" || name == textOf(get(get(s.doc.Root, "execution"), "force_param")):
+		case name == forceRefresh || name == textOf(get(get(s.doc.Root, "execution"), "force_param")):
 			continue
 		case slices.Contains(reserved, name):
 			p.Message = "is set by the run and cannot be a parameter"

@@ -143,6 +143,8 @@ func checkLayer(s *Scope, i int, present bool) Problems {
 			x.problem(key, 0, path, "is no variable name; use letters, digits and _")
 		case slices.Contains(reserved, key.Value) && !isSelfNamed(key.Value, val):
 			x.problem(val, 0, path, fmt.Sprintf("is set by the run and cannot be declared otherwise than as %q", "{"+key.Value+"}"))
+		case slices.Contains(dateNames, key.Value) && l.fixed && givesDate(key.Value, val):
+			x.problem(val, 0, path, "is the run's: a step has no dates of its own; use another name")
 		case slices.Contains(reserved, key.Value) || slices.Contains(dateNames, key.Value):
 		default:
 			x.declared(key.Value, val, i)

@@ -104,6 +104,17 @@ func (s *Scope) Step(id string, variables *yaml.Node, path string) *Scope {
 	return &out
 }
 
+// Timeless returns the scope as every run and slice see it: days, times and run ids are
+// the same ones whenever it is asked.
+func (s *Scope) Timeless() *Scope {
+	out := *s
+	out.env.Start, out.env.End = civil.Date{Year: 1, Month: 1, Day: 1}, civil.Date{Year: 1, Month: 1, Day: 2}
+	out.env.Now, out.env.RunID = time.Time{}, "run"
+	out.env.Params = maps.Clone(s.env.Params)
+	delete(out.env.Params, forceRefresh)
+	return &out
+}
+
 // Slice returns the scope with another range of days, both inclusive.
 func (s *Scope) Slice(start, end civil.Date) *Scope {
 	out := *s
@@ -115,14 +126,17 @@ func (s *Scope) Slice(start, end civil.Date) *Scope {
 var (
 	reserved = []string{
 		"org_slug", "project", "dataset", "env", "pipeline_logging_id", "run_id", "step_id",
-		"start_ts", "end_ts", "start_time", "end_time", "now",
+		"start_ts", "end_ts", "start_date_unix", "end_date_unix", "start_time", "end_time", "now",
 	}
 	dateNames = []string{"date", "start_date", "end_date"}
 	// redefinable built-ins are fallbacks for names that a document may declare itself.
 	redefinable = []string{"provider", "domain", "template_name", "pipeline_id", "admin_email", "project_id", "gcp_project_id"}
 	// sliceNames differ from slice to slice or run to run and are no part of a unit's identity.
-	sliceNames = []string{"date", "start_date", "end_date", "start_ts", "end_ts", "start_time", "end_time", "now", "run_id", "pipeline_logging_id", "force_refresh"}
+	sliceNames = []string{"date", "start_date", "end_date", "start_ts", "end_ts", "start_date_unix", "end_date_unix", "start_time", "end_time", "now", "run_id", "pipeline_logging_id", forceRefresh}
 )
+
+// forceRefresh is a parameter that every run may set.
+const forceRefresh = "force_refresh"
 
 // isBuiltinOnly reports whether no document can give a name another meaning.
 func isBuiltinOnly(name string) bool {
@@ -177,9 +191,9 @@ func (s *Scope) builtin(name string) (Value, bool) {
 		return text(e.RunID)
 	case "step_id":
 		return text(s.stepID)
-	case "start_ts":
+	case "start_ts", "start_date_unix":
 		return number(dayStart.Unix())
-	case "end_ts":
+	case "end_ts", "end_date_unix":
 		return number(dayEnd.Unix())
 	case "start_time":
 		return text(dayStart.Format(time.RFC3339))
@@ -258,7 +272,7 @@ func (x *expander) declared(name string, node *yaml.Node, at int) Value {
 	inner.failed = false
 	text, missing := inner.expand(node, path)
 	x.problems = inner.problems
-	v.Text, v.Set, v.Number = text, !missing, false
+	v.Text, v.Set, v.Number = text, !missing, isInteger(text)
 	if v.broken = inner.failed; v.broken {
 		return v
 	}

@@ -37,6 +37,8 @@ var keySpellings = []Spelling{
 	{"config.sql", "config.sql_template"},
 	{"config.source_table", "source.table"},
 	{"config.pricing_table", "config.pricing_source"},
+	{"variables.NAME", "config.NAME, of a SQL step whose template names it"},
+	{"config.expectations.type", "config.expectations.expectation_type"},
 	{"destination", "config.destination"},
 	{"destination.table", "destination: name"},
 	{"destination.table", "config.destination_table"},

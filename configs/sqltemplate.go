@@ -271,9 +271,14 @@ var dateParts = []string{"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR
 // bare writes a variable outside of quotes: a name beside a dot, a number, or a date part.
 func (w *sqlWriter) bare(i int, t sqlToken) {
 	p := parseRef(t.text, 0)
-	if w.besideDot(i) {
+	separator := "`.`"
+	table := w.lastWord == "JOIN" || w.lastWord == "FROM" && !isExtractTemplate(w.tokens, i)
+	if table && !w.besideDot(i) {
+		separator = "."
+	}
+	if table || w.besideDot(i) {
 		if parts, ok := w.identifier(p, t.start); ok {
-			w.out = append(w.out, "`"+strings.Join(parts, "`.`")+"`"...)
+			w.out = append(w.out, "`"+strings.Join(parts, separator)+"`"...)
 		}
 		return
 	}
@@ -284,11 +289,20 @@ func (w *sqlWriter) bare(i int, t sqlToken) {
 		w.out = append(w.out, v.Text...)
 	case v.Number && !w.constantsOnly():
 		w.out = append(w.out, w.param(p, v, row.TypeInt64)...)
+	case isJSONNumber(v.Text) && !w.constantsOnly():
+		w.out = append(w.out, w.param(p, v, row.TypeNumeric)...)
 	case v.origin != fromRun && slices.Contains(dateParts, strings.ToUpper(v.Text)):
 		w.out = append(w.out, strings.ToUpper(v.Text)...)
 	default:
 		w.problem(w.node, t.start, w.path, fmt.Sprintf("variable %q cannot stand here; write '%s' for its value or `%s` for a name", p.ref.name, t.text, t.text))
 	}
+}
+
+// isExtractTemplate reports whether a token of a template stands after the FROM of EXTRACT,
+// where a value is wanted and no table.
+func isExtractTemplate(tokens []sqlToken, i int) bool {
+	before := significant(slices.Clone(tokens[:i]))
+	return len(before) > 0 && isExtract(before, len(before)-1)
 }
 
 func (w *sqlWriter) besideDot(i int) bool {

@@ -50,7 +50,7 @@ func (s *stepBuilder) destination() {
 		said = &configs.Destination{}
 	}
 	d := Destination{
-		Table: said.Table, DatasetType: said.DatasetType, WriteMode: said.WriteMode, Delivery: said.Delivery,
+		Table: said.Table, WriteMode: said.WriteMode, Delivery: said.Delivery,
 		ReplaceField: said.ReplaceField, ReplaceScope: said.ReplaceScope, KeyFields: said.KeyFields,
 		BatchSize: said.BatchSize, Recreate: said.Recreate, TimePartitioning: said.TimePartitioning,
 		Clustering: said.Clustering, Path: said.Path, Format: said.Format,
@@ -146,6 +146,7 @@ func (s *stepBuilder) schema(said *configs.Destination) {
 		name := map[string]string{"schema_file": said.SchemaFile, "schema_template": said.SchemaTemplate}[spelling]
 		switch {
 		case name == "":
+		case ref != "" && s.sameSchema(ref, name):
 		case ref != "":
 			s.problem(configs.Member(s.at("destination"), spelling), s.path+".destination."+spelling, "says the same as %s; keep one of them", key)
 		default:
@@ -183,6 +184,13 @@ func (s *stepBuilder) schema(said *configs.Destination) {
 	if output.Envelope {
 		s.out.Schema = configs.TableSchema{Fields: s.envelope(), TimePartitioning: &configs.TimePartitioning{Type: "DAY", Field: usageDate}}
 	}
+}
+
+// sameSchema reports whether two references mean one declared table.
+func (s *stepBuilder) sameSchema(a, b string) bool {
+	x, foundX := s.findSchema(a)
+	y, foundY := s.findSchema(b)
+	return foundX && foundY && x.Ref == y.Ref
 }
 
 // findSchema accepts a full reference, the path of a schema file, or a bare name of the

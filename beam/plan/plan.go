@@ -108,7 +108,6 @@ type Unit struct {
 // dataset, or in a file when Path is set.
 type Destination struct {
 	Table            string
-	DatasetType      string
 	WriteMode        string // append, insert_new, merge, replace_partition, overwrite
 	Delivery         string // exactly_once or smart
 	ReplaceField     string // of replace_partition

@@ -93,6 +93,28 @@ func (s *stepBuilder) planned() {
 	}
 }
 
+// incomplete is implemented by configs that may say what this version cannot do.
+type incomplete interface{ NotBuilt() error }
+
+// notBuilt refuses a run whose config says what this version cannot do.
+func (s *stepBuilder) notBuilt(config *yaml.Node, path string, typed any) {
+	c, ok := typed.(incomplete)
+	if !ok || s.out.Skip {
+		return
+	}
+	err := c.NotBuilt()
+	if err == nil {
+		return
+	}
+	for _, p := range s.canonical.RuleProblems(config, path, err) {
+		if s.sample {
+			p.Severity = configs.SeverityNote
+			p.Message += "; the step was checked, but a run of it is refused"
+		}
+		s.problems = append(s.problems, p)
+	}
+}
+
 // unknown stands in for a step that cannot be made, so that references to it are still
 // checked.
 func (s *stepBuilder) unknown() *Step {
@@ -115,10 +137,19 @@ func (s *stepBuilder) at(key string) *yaml.Node {
 	return s.node
 }
 
-// foreignKeys belong to other kinds of step; a step of this kind would ignore them silently.
-var foreignKeys = []string{"source", "dq_config", "rules_config", "source_config", "target_table", "sql_file", "trigger", "to_emails", "subject", "message"}
+// foreignKeys belong to other kinds of step; a step of this kind would ignore them
+// silently. idleKeys never did anything, and older documents hold them.
+var (
+	foreignKeys = []string{"source", "trigger", "to_emails", "subject", "message"}
+	idleKeys    = []string{"dq_config", "rules_config", "source_config", "target_table", "sql_file"}
+)
 
 func (s *stepBuilder) unusedKeys() {
+	for _, key := range idleKeys {
+		if n := configs.Member(s.node, key); n != nil {
+			s.remark(configs.SeverityWarning, n, s.path+"."+key, "is not used by %s", s.processor.Name())
+		}
+	}
 	for _, key := range foreignKeys {
 		if n := configs.Member(s.node, key); n != nil {
 			s.problem(n, s.path+"."+key, "is not used by %s", s.processor.Name())

@@ -83,10 +83,7 @@ func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) 
 	before := s.errors()
 	scope := s.scope.Slice(u.Start, u.End.AddDays(-1))
 	query := s.processor.Kind() == configs.KindQuery
-	resolved, problems := configs.Resolve(config, path, scope, func(p string) bool {
-		return query && p == path+".sql" || p == path+".source.query" || s.isExpression(p)
-	})
-	s.add(problems)
+	resolved := s.resolve(config, path, scope)
 	variables := s.expressions(resolved.Root, path, scope)
 	typed, problems := s.validator.Config(s.canonical, resolved, s.processor)
 	s.add(problems)
@@ -94,6 +91,9 @@ func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) 
 		config.Bind(variables.names, variables.values)
 	}
 	u.Config = typed
+	if first {
+		s.notBuilt(config, path, typed)
+	}
 	if query {
 		u.Statement = s.statement(configs.Member(config, "sql"), path+".sql", scope, first)
 		if u.Statement != nil {
@@ -103,11 +103,23 @@ func (s *stepBuilder) unit(u *Unit, config *yaml.Node, path string, first bool) 
 		}
 	} else if source := configs.Member(config, "source"); source != nil {
 		read := s.statement(configs.Member(source, "query"), path+".source.query", scope, first)
-		if own := configs.Member(source, "use_org_credentials"); read != nil && (own == nil || own.Value != "true") {
+		own := configs.Member(configs.Member(resolved.Root, "source"), "use_org_credentials")
+		if read != nil && (own == nil || own.Value != "true") { // as checked: a switch, if it is one
 			s.foreignOnce(first, configs.Member(source, "query"), path+".source.query", read)
 		}
 	}
 	return s.errors() == before
+}
+
+// resolve resolves a config but for templates and expressions, which have variables of
+// their own kind.
+func (s *stepBuilder) resolve(config *yaml.Node, path string, scope *configs.Scope) *configs.Resolved {
+	query := s.processor.Kind() == configs.KindQuery
+	resolved, problems := configs.Resolve(config, path, scope, func(p string) bool {
+		return query && p == path+".sql" || p == path+".source.query" || s.isExpression(p)
+	})
+	s.add(problems)
+	return resolved
 }
 
 // foreignOnce checks the tables of a statement for the first slice: those of the others
@@ -151,7 +163,7 @@ func (s *stepBuilder) tables(statement *configs.Statement) []string {
 
 // hash fingerprints what decides the rows of the step, apart from the slice.
 func (s *stepBuilder) hash() {
-	config, err := configs.JSON(configs.Member(s.node, "config"))
+	config, err := s.meaning()
 	if err != nil {
 		s.problem(s.at("config"), s.path+".config", "%s", err)
 		return

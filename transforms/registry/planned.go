@@ -118,7 +118,7 @@ type bigQuerySource struct {
 	Dataset           string `json:"dataset,omitempty" jsonschema:"description=Dataset of the table"`
 	DatasetType       string `json:"dataset_type,omitempty" jsonschema:"description=Kind of dataset; accepted"`
 	Table             string `json:"table,omitempty" jsonschema:"description=Table that is read whole"`
-	UseOrgCredentials any    `json:"use_org_credentials,omitempty" jsonschema:"description=Read as the organization's service account instead of the platform's; default false"`
+	UseOrgCredentials bool   `json:"use_org_credentials,omitempty" jsonschema:"description=Read as the organization's service account instead of the platform's; default false"`
 }
 
 // Validate demands a query or a table.

@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,7 +30,7 @@ type APIConfig struct {
 
 // Pagination says how an API pages.
 type Pagination struct {
-	Type         string `json:"type,omitempty" jsonschema:"enum=none,enum=cursor,description=cursor follows a position in the answer; default none"`
+	Type         string `json:"type,omitempty" jsonschema:"enum=none,enum=cursor,enum=offset,enum=page,enum=link,description=cursor follows a position in the answer; offset and page count; link follows an address; default none"`
 	Param        string `json:"param,omitempty" jsonschema:"description=Parameter that carries the cursor; default cursor"`
 	In           string `json:"in,omitempty" jsonschema:"enum=query,enum=body,description=Where cursor and limit are sent; default query"`
 	ResponsePath string `json:"response_path,omitempty" jsonschema:"description=Dotted path of the next cursor; default meta.next_cursor. A number is an element of a list and -1 its last"`
@@ -51,7 +52,24 @@ var apiDefaults = APIConfig{
 const (
 	pageNone   = "none"
 	pageCursor = "cursor"
+	pageOffset = "offset"
+	pageNumber = "page"
+	pageLink   = "link"
 )
+
+// NotBuilt names what the config says and this version cannot do: documents that say it
+// are checked, and a run of them is refused.
+func (c APIConfig) NotBuilt() error {
+	var out []error
+	switch c.Pagination.Type {
+	case pageOffset, pageNumber, pageLink:
+		out = append(out, &registry.FieldError{Path: "pagination.type", Message: c.Pagination.Type + " is not part of this version; use cursor or none"})
+	}
+	if c.Auth != nil && c.Auth.Type == authOAuth2 {
+		out = append(out, &registry.FieldError{Path: "auth.type", Message: authOAuth2 + " is not part of this version; use bearer, header, query or basic"})
+	}
+	return errors.Join(out...)
+}
 
 // JSONSchemaExtend says that defaults fill every key but the address.
 func (APIConfig) JSONSchemaExtend(s *jsonschema.Schema) { s.Required = []string{"url"} }
@@ -83,7 +101,7 @@ func (c APIConfig) Validate() error {
 
 func (p Pagination) validate() error {
 	switch p.Type {
-	case "", pageNone, pageCursor:
+	case "", pageNone, pageCursor, pageOffset, pageNumber, pageLink:
 		return nil
 	default:
 		return &registry.FieldError{Path: "pagination.type", Message: `"` + p.Type + `" is not supported: use cursor or none`}

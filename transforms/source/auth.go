@@ -17,11 +17,12 @@ const (
 	authHeader = "header"
 	authQuery  = "query"
 	authBasic  = "basic"
+	authOAuth2 = "oauth2"
 )
 
 // Auth says how a request is authenticated. It refers to a credential and never holds one.
 type Auth struct {
-	Type       string `json:"type,omitempty" jsonschema:"enum=bearer,enum=header,enum=query,enum=basic,description=How the credential travels; default bearer"`
+	Type       string `json:"type,omitempty" jsonschema:"enum=bearer,enum=header,enum=query,enum=basic,enum=oauth2,description=How the credential travels; default bearer"`
 	Provider   string `json:"provider,omitempty" jsonschema:"description=Provider whose credential of the organisation is used such as OPENAI"`
 	SecretKey  string `json:"secret_key,omitempty" jsonschema:"description=Another way to name the provider: its context key"`
 	HeaderName string `json:"header_name,omitempty" jsonschema:"description=Header for type header; default X-API-Key"`
@@ -51,7 +52,7 @@ func (a *Auth) validate() error {
 		return nil
 	}
 	switch orElse(a.Type, authBearer) {
-	case authBearer, authHeader, authQuery, authBasic:
+	case authBearer, authHeader, authQuery, authBasic, authOAuth2:
 	default:
 		return &registry.FieldError{Path: "auth.type", Message: `"` + a.Type + `" is not supported: use bearer, header, query or basic, or leave auth out for none`}
 	}

@@ -40,6 +40,7 @@ type OpenAIUsageConfig struct {
 	StartDate        string    `json:"start_date,omitempty" jsonschema:"description=First day of the run; the run's interval decides"`
 	EndDate          string    `json:"end_date,omitempty" jsonschema:"description=Last day of the run; the run's interval decides"`
 	DestinationTable string    `json:"destination_table,omitempty" jsonschema:"description=Table of the rows; default openai_usage_daily_raw"`
+	StoreToBQ        *bool     `json:"store_to_bq,omitempty" jsonschema:"description=Accepted; rows are always stored"`
 	BatchSize        int       `json:"batch_size,omitempty" jsonschema:"minimum=1,description=Accepted; batches are sized by the engine"`
 }
 
@@ -60,6 +61,9 @@ var (
 
 // Validate implements registry.Validator.
 func (c OpenAIUsageConfig) Validate() error {
+	if c.StoreToBQ != nil && !*c.StoreToBQ {
+		return &registry.FieldError{Path: "store_to_bq", Message: "rows are always stored: leave the step out, or look at its rows with convergence preview"}
+	}
 	for i, name := range c.Endpoints {
 		if _, known := openAIGroups[name]; !known {
 			return &registry.FieldError{Path: "endpoints." + strconv.Itoa(i), Message: fmt.Sprintf("%q is not supported: use %s", name, strings.Join(sortedKeys(openAIGroups), ", "))}
