@@ -44,13 +44,17 @@ type bridge struct {
 	data    *outbox[*fnpb.Elements]
 	state   *outbox[*fnpb.StateRequest]
 
+	wg       sync.WaitGroup
 	mu       sync.Mutex
 	closed   bool
 	workers  map[string]*worker
 	started  int
 	bundles  map[string]*bundle
-	finished map[string]string // winners of bundles that are over
-	count    int               // bundles that succeeded
+	finished map[string]bool // bundles that are over
+	outputs  map[string]int  // how many streams of output a bundle of a descriptor has
+	count    int             // tries of bundles that succeeded
+	repeated int             // those that succeeded though another had
+	broken   error           // why there are no workers any more
 	lost     map[int]bool
 	infos    map[string]*pipepb.MonitoringInfo // by the id that the runner knows
 }
@@ -59,8 +63,8 @@ type bridge struct {
 // processes.
 func newBridge(ctx context.Context, endpoint, id string, b *bridge) (*bridge, error) {
 	b.ctx, b.cancel = context.WithCancel(grpcx.WriteWorkerID(ctx, id))
-	b.workers, b.bundles, b.finished = map[string]*worker{}, map[string]*bundle{}, map[string]string{}
-	b.infos, b.lost = map[string]*pipepb.MonitoringInfo{}, map[int]bool{}
+	b.workers, b.bundles, b.finished = map[string]*worker{}, map[string]*bundle{}, map[string]bool{}
+	b.infos, b.lost, b.outputs = map[string]*pipepb.MonitoringInfo{}, map[int]bool{}, map[string]int{}
 	for _, n := range b.faults.LoseBundles {
 		b.lost[n] = true
 	}
@@ -81,8 +85,8 @@ func newBridge(ctx context.Context, endpoint, id string, b *bridge) (*bridge, er
 		b.close()
 		return nil, err
 	}
-	for range max(1, b.faults.copies()) {
-		if _, err := b.addWorker(); err != nil {
+	for range b.faults.copies() {
+		if err := b.addWorker(); err != nil {
 			b.close()
 			return nil, err
 		}
@@ -137,9 +141,10 @@ func (b *bridge) close() {
 	b.workers = map[string]*worker{}
 	b.mu.Unlock()
 	for _, w := range workers {
-		w.stop()
+		close(w.kill)
 	}
 	b.cancel()
+	b.wg.Wait()
 	b.server.Stop()
 	if b.conn != nil {
 		_ = b.conn.Close()
@@ -173,6 +178,13 @@ func (b *bridge) GetProcessBundleDescriptor(_ context.Context, r *fnpb.GetProces
 	if err != nil {
 		return nil, err
 	}
+	n, err := outputs(d)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.outputs[r.GetProcessBundleDescriptorId()] = n
+	b.mu.Unlock()
 	return redirect(d, b.address)
 }
 

@@ -13,16 +13,29 @@ type bundle struct {
 	request  *fnpb.InstructionRequest
 	input    []*fnpb.Elements
 	tries    map[string]*try // by worker
+	started  int             // tries ever
 	failures int
 	winner   *try
 	reply    *fnpb.InstructionResponse // the winner's
 }
 
-// try is one execution of a bundle; its output counts only if it wins.
+// try is one execution of a bundle; its output counts only if it wins. Answer and output
+// come on two streams, in any order.
 type try struct {
 	worker *worker
+	reply  *fnpb.InstructionResponse
 	output []*fnpb.Elements
+	ends   map[string]bool // streams of the output whose last part is there
 	done   bool
+}
+
+func (x *bundle) busy() bool {
+	for _, t := range x.tries {
+		if !t.done {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *bridge) bundle(id string) *bundle {
@@ -38,17 +51,38 @@ func (b *bridge) bundle(id string) *bundle {
 func (b *bridge) process(r *fnpb.InstructionRequest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	x := b.bundle(r.GetInstructionId())
-	x.request = r
-	free := slices.Sorted(maps.Keys(b.workers))
-	for _, id := range free[:min(len(free), max(1, b.faults.copies()))] {
-		b.try(x, b.workers[id])
+	b.bundle(r.GetInstructionId()).request = r
+	b.assign()
+}
+
+// assign gives the bundles that nobody is at to workers. Where there is no worker, which
+// is so while one that was lost is replaced, they wait for the next.
+func (b *bridge) assign() {
+	for _, id := range slices.Sorted(maps.Keys(b.bundles)) {
+		x := b.bundles[id]
+		if x.request == nil || x.winner != nil || x.busy() {
+			continue
+		}
+		if b.broken != nil {
+			x.winner, x.reply = &try{}, &fnpb.InstructionResponse{InstructionId: id, Error: b.broken.Error()}
+			b.settle(id, x)
+			continue
+		}
+		copies := 1 // of what is tried again
+		if x.started == 0 {
+			copies = b.faults.copies()
+		}
+		free := slices.Sorted(maps.Keys(b.workers))
+		for _, w := range free[:min(len(free), copies)] {
+			b.try(x, b.workers[w])
+		}
 	}
 }
 
 // try sends what is known of a bundle to a worker.
 func (b *bridge) try(x *bundle, w *worker) {
-	x.tries[w.id] = &try{worker: w}
+	x.tries[w.id] = &try{worker: w, ends: map[string]bool{}}
+	x.started++
 	w.control.put(x.request)
 	w.data.put(x.input...)
 }
@@ -58,7 +92,7 @@ func (b *bridge) input(e *fnpb.Elements) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, part := range byInstruction(e) {
-		if _, over := b.finished[id]; over {
+		if b.finished[id] {
 			continue
 		}
 		x := b.bundle(id)
@@ -76,17 +110,27 @@ func (b *bridge) output(w *worker, e *fnpb.Elements) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, part := range byInstruction(e) {
-		switch x := b.bundles[id]; {
-		case x != nil && x.tries[w.id] != nil:
-			x.tries[w.id].output = append(x.tries[w.id].output, part)
-		case x == nil && b.finished[id] == w.id: // its answer came on another stream, and was faster
-			b.data.put(part)
+		x := b.bundles[id]
+		if x == nil || x.tries[w.id] == nil {
+			continue
 		}
+		t := x.tries[w.id]
+		t.output = append(t.output, part)
+		for _, d := range part.GetData() {
+			if d.GetIsLast() {
+				t.ends[d.GetTransformId()] = true
+			}
+		}
+		for _, d := range part.GetTimers() {
+			if d.GetIsLast() {
+				t.ends[d.GetTransformId()+" "+d.GetTimerFamilyId()] = true
+			}
+		}
+		b.succeeded(id, x, t)
 	}
 }
 
-// ended handles a worker's answer to a bundle: the first success wins, a failure is
-// tried again. The runner hears of the bundle once nobody works on it any more.
+// ended handles a worker's answer to a bundle: a failure is tried again.
 func (b *bridge) ended(w *worker, r *fnpb.InstructionResponse) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -95,70 +139,84 @@ func (b *bridge) ended(w *worker, r *fnpb.InstructionResponse) {
 	if x == nil || x.tries[w.id] == nil {
 		return
 	}
-	t := x.tries[w.id]
-	t.done = true
 	if r.GetError() != "" {
 		delete(x.tries, w.id)
-		b.failed(x, id, r.GetError())
-		b.settle(id, x)
+		b.failed(id, x, r.GetError())
 		return
 	}
+	x.tries[w.id].reply = r
+	b.succeeded(id, x, x.tries[w.id])
+}
+
+// succeeded ends a try once its answer and all of its output are there; the first
+// success wins. A worker that were lost before would take the rest of the output along.
+func (b *bridge) succeeded(id string, x *bundle, t *try) {
+	if t.done || t.reply == nil || len(t.ends) < b.outputs[x.request.GetProcessBundle().GetProcessBundleDescriptorId()] {
+		return
+	}
+	t.done = true
 	b.count++
 	if b.lost[b.count] {
 		delete(b.lost, b.count)
-		b.log.Info("a worker is lost before its bundle counts", "worker", w.id, "bundle", id)
-		go b.lose(w)
+		b.log.Info("a worker is lost before its bundle counts", "worker", t.worker.id, "bundle", id)
+		b.lose(t.worker)
 		return
 	}
 	if x.winner == nil {
-		x.winner, x.reply = t, r
+		x.winner, x.reply = t, t.reply
+	} else {
+		b.repeated++
 	}
 	b.settle(id, x)
 }
 
 // failed counts a failed try, and starts another while there is no success.
-func (b *bridge) failed(x *bundle, id, message string) {
+func (b *bridge) failed(id string, x *bundle, message string) {
 	x.failures++
 	b.report(fmt.Sprintf("bundle %s failed, try %d of %d: %s", id, x.failures, attempts, message))
-	if x.winner != nil {
-		return
-	}
-	for _, t := range x.tries {
-		if !t.done {
-			return // somebody is still at it
-		}
-	}
-	if x.failures >= attempts {
+	if x.winner == nil && !x.busy() && x.failures >= attempts {
 		x.winner, x.reply = &try{}, &fnpb.InstructionResponse{InstructionId: id, Error: message}
-		return
 	}
-	free := slices.Sorted(maps.Keys(b.workers))
-	if len(free) > 0 {
-		b.try(x, b.workers[free[0]])
-	}
+	b.settle(id, x)
+	b.assign()
 }
 
-// settle tells the runner how a bundle ended.
+// settle tells the runner how a bundle ended, once nobody works on it any more.
 func (b *bridge) settle(id string, x *bundle) {
-	if x.winner == nil {
+	if x.winner == nil || x.busy() {
 		return
 	}
-	for _, t := range x.tries {
-		if !t.done {
-			return
-		}
-	}
 	delete(b.bundles, id)
-	b.finished[id] = ""
-	if x.winner.worker != nil {
-		b.finished[id] = x.winner.worker.id
-	}
+	b.finished[id] = true
 	b.data.put(x.winner.output...)
 	if p := x.reply.GetProcessBundle(); p != nil {
 		p.MonitoringData = b.name(p.GetMonitoringInfos())
 		p.RequiresFinalization = false // it does not work in this SDK, and nobody may rely on it
 	}
 	b.control.put(x.reply)
+}
+
+// counts are the tries that succeeded, and those that did though another had.
+func (b *bridge) counts() (succeeded, repeated int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.count, b.repeated
+}
+
+// waiting says what the bridge waits for, for whoever waits in vain for its job.
+func (b *bridge) waiting() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := fmt.Sprintf("%d workers, %d bundles over", len(b.workers), len(b.finished))
+	for _, id := range slices.Sorted(maps.Keys(b.bundles)) {
+		x := b.bundles[id]
+		out += fmt.Sprintf("; bundle %s: asked for %v, input of %d messages, %d failures", id, x.request != nil, len(x.input), x.failures)
+		for _, w := range slices.Sorted(maps.Keys(x.tries)) {
+			t := x.tries[w]
+			out += fmt.Sprintf(", %s has answered %v and ended %d outputs", w, t.reply != nil, len(t.ends))
+		}
+	}
+	return out
 }
 
 // progress asks a worker that executes the bundle.

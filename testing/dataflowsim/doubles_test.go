@@ -91,6 +91,8 @@ func TestRepeatedBundlesDoubleNothingInAnyWriteMode(t *testing.T) {
 		switch asked := api.requests.Load(); {
 		case f.Twice && asked <= pages*int64(len(destinations)): // not twice as often: one may find what the other has staged
 			t.Errorf("the provider was asked %d times only: no bundle was executed twice", asked)
+		case f.Twice && w.sim.Repeated() < 2*len(destinations)-len(f.LoseBundles): // each has a bundle that extracts and one that publishes
+			t.Errorf("%d bundles succeeded twice", w.sim.Repeated())
 		case len(f.LoseBundles) > 0 && !f.Twice && w.lost() < len(f.LoseBundles):
 			t.Errorf("%d workers were lost, not %d", w.lost(), len(f.LoseBundles))
 		}

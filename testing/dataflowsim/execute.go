@@ -122,6 +122,9 @@ func (s *Sim) onPrism(j *job, b built) error {
 		return err
 	}
 	defer pool.close()
+	s.mu.Lock()
+	j.pool = pool
+	s.mu.Unlock()
 	payload, err := proto.Marshal(&pipepb.ExternalPayload{Endpoint: &pipepb.ApiServiceDescriptor{Url: pool.address}})
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type job struct {
 	hidden   int               // lists that do not show it yet
 	late     map[string]string // labels that do not show yet
 	looks    int               // until they show
+	pool     *pool             // nil before it runs
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 }
@@ -102,6 +103,39 @@ func (s *Sim) Jobs() []df.Job {
 		out = append(out, j.view)
 	}
 	return out
+}
+
+// Waiting says in which state the jobs are that have not ended, and what they wait for.
+func (s *Sim) Waiting() string {
+	s.mu.Lock()
+	pools, out := map[string]*pool{}, ""
+	for _, j := range s.jobs {
+		if j.active() {
+			pools[j.view.Id] = j.pool
+			out += fmt.Sprintf("%s: %s\n", j.view.Id, j.view.CurrentState)
+		}
+	}
+	s.mu.Unlock()
+	for id, p := range pools {
+		if p != nil {
+			out += id + ": " + p.waiting() + "\n"
+		}
+	}
+	return out
+}
+
+// Repeated is how many executions of bundles succeeded though another one had.
+func (s *Sim) Repeated() int {
+	s.mu.Lock()
+	jobs := slices.Clone(s.jobs)
+	s.mu.Unlock()
+	sum := 0
+	for _, j := range jobs {
+		if j.pool != nil {
+			sum += j.pool.repeated()
+		}
+	}
+	return sum
 }
 
 func (s *Sim) find(id string) *job {

@@ -3,7 +3,9 @@ package dataflowsim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"strings"
 	"sync"
 
 	fnpb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/fnexecution_v1"
@@ -22,8 +24,8 @@ type pool struct {
 	server  *grpc.Server
 
 	mu      sync.Mutex
-	bridges map[string]*bridge
-	last    string // failure
+	bridges map[string]*bridge // those that the runner has stopped, too
+	last    string             // failure
 }
 
 func (s *Sim) newPool(j *job, b built) (*pool, error) {
@@ -60,7 +62,6 @@ func (p *pool) StartWorker(_ context.Context, r *fnpb.StartWorkerRequest) (*fnpb
 func (p *pool) StopWorker(_ context.Context, r *fnpb.StopWorkerRequest) (*fnpb.StopWorkerResponse, error) {
 	p.mu.Lock()
 	b := p.bridges[r.GetWorkerId()]
-	delete(p.bridges, r.GetWorkerId())
 	p.mu.Unlock()
 	if b != nil {
 		b.close()
@@ -69,11 +70,7 @@ func (p *pool) StopWorker(_ context.Context, r *fnpb.StopWorkerRequest) (*fnpb.S
 }
 
 func (p *pool) close() {
-	p.mu.Lock()
-	bridges := p.bridges
-	p.bridges = map[string]*bridge{}
-	p.mu.Unlock()
-	for _, b := range bridges {
+	for _, b := range p.all() {
 		b.close()
 	}
 	p.server.Stop()
@@ -95,17 +92,39 @@ func (p *pool) failure() string {
 	return p.last
 }
 
-// working reports whether a bundle has succeeded.
-func (p *pool) working() bool {
+// all are the bridges. Their mutexes are never taken under the pool's: a bridge reports
+// to the pool under its own.
+func (p *pool) all() map[string]*bridge {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range p.bridges {
-		b.mu.Lock()
-		n := b.count
-		b.mu.Unlock()
-		if n > 0 {
+	return maps.Clone(p.bridges)
+}
+
+// waiting says what the bridges wait for.
+func (p *pool) waiting() string {
+	var out []string
+	for id, b := range p.all() {
+		out = append(out, id+": "+b.waiting())
+	}
+	return strings.Join(out, "\n")
+}
+
+// working reports whether a bundle has succeeded.
+func (p *pool) working() bool {
+	for _, b := range p.all() {
+		if n, _ := b.counts(); n > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// repeated is how many executions succeeded of bundles of which another had.
+func (p *pool) repeated() int {
+	sum := 0
+	for _, b := range p.all() {
+		_, n := b.counts()
+		sum += n
+	}
+	return sum
 }

@@ -13,8 +13,10 @@ import (
 
 // URNs of the transforms through which a worker talks to the runner.
 const (
-	dataSource = "beam:runner:source:v1"
-	dataSink   = "beam:runner:sink:v1"
+	dataSource   = "beam:runner:source:v1"
+	dataSink     = "beam:runner:sink:v1"
+	parDo        = "beam:transform:pardo:v1"
+	processSized = "beam:transform:sdf_process_sized_element_and_restrictions:v1"
 )
 
 // redirect makes a worker talk to address instead of the runner.
@@ -43,6 +45,25 @@ func redirect(d *fnpb.ProcessBundleDescriptor, address string) (*fnpb.ProcessBun
 		t.Spec.Payload = b
 	}
 	return d, nil
+}
+
+// outputs counts the streams that a worker ends with a last message: its sinks, and the
+// timer families of its transforms.
+func outputs(d *fnpb.ProcessBundleDescriptor) (int, error) {
+	n := 0
+	for name, t := range d.GetTransforms() {
+		switch t.GetSpec().GetUrn() {
+		case dataSink:
+			n++
+		case parDo, processSized:
+			var do pipepb.ParDoPayload
+			if err := proto.Unmarshal(t.GetSpec().GetPayload(), &do); err != nil {
+				return 0, fmt.Errorf("read transform %s: %w", name, err)
+			}
+			n += len(do.GetTimerFamilySpecs())
+		}
+	}
+	return n, nil
 }
 
 // name gives metrics the ids under which the runner gets them. A worker's own short ids

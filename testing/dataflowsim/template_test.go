@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher/dataflow"
@@ -38,11 +39,7 @@ func (w *world) runner() *dataflow.Runner {
 }
 
 // start starts a run.
-func (w *world) start(r *dataflow.Runner, s runfolder.Spec) (*runfolder.Folder, interface {
-	Wait() error
-	Stop()
-},
-) {
+func (w *world) start(r *dataflow.Runner, s runfolder.Spec) (*runfolder.Folder, process) {
 	w.t.Helper()
 	folder := must(runfolder.Open(filepath.Join(w.t.TempDir(), "run")))
 	if err := folder.WriteSpec(s); err != nil {
@@ -58,9 +55,27 @@ func (w *world) start(r *dataflow.Runner, s runfolder.Spec) (*runfolder.Folder, 
 // run runs a spec to its end.
 func (w *world) run(s runfolder.Spec) runfolder.Result {
 	w.t.Helper()
-	folder, p := w.start(w.runner(), s)
-	if err := p.Wait(); err != nil {
-		w.t.Fatalf("wait: %v", err)
+	return w.result(w.start(w.runner(), s))
+}
+
+// process is a run that was started.
+type process interface {
+	Wait() error
+	Stop()
+}
+
+// result waits for the end of a run, but not for ever.
+func (w *world) result(folder *runfolder.Folder, p process) runfolder.Result {
+	w.t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			w.t.Fatalf("wait: %v", err)
+		}
+	case <-time.After(patience):
+		w.t.Fatalf("the run has not ended within %s; the simulator waits for:\n%s", patience, w.sim.Waiting())
 	}
 	return must(folder.ReadResult())
 }
@@ -70,11 +85,7 @@ func TestAShippedPipelineRunsOnWorkersAndLeavesNoSecretBehind(t *testing.T) {
 		Seed: 1, Days: openai.Days(spec("").StartDate, 2), Orgs: []openai.Org{{Name: "acme", AdminKey: secret}},
 	})
 	w := newWorld(t, "OPENAI_API_BASE_URL="+origin)
-	folder, p := w.start(w.runner(), spec(shipped(t, "openai/cost/usage_cost")))
-	if err := p.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	r := must(folder.ReadResult())
+	r := w.run(spec(shipped(t, "openai/cost/usage_cost")))
 	if r.State != runfolder.Completed || len(r.Steps) != 2 {
 		t.Fatalf("the run ended as %+v", r)
 	}
@@ -160,21 +171,19 @@ func TestAJobThatIsCancelledEndsAndTheNextOneCompletes(t *testing.T) {
 	s := spec("pipeline_id: p\nsteps:" + api.extractor("fetch", "{table: fetch, write_mode: append}"))
 	r := w.runner()
 	folder, p := w.start(r, s)
-	<-entered
-	p.Stop()
-	if err := p.Wait(); err != nil {
-		t.Fatal(err)
+	select {
+	case <-entered:
+	case <-time.After(patience):
+		t.Fatalf("the provider was not asked for a third page within %s; the simulator waits for:\n%s", patience, w.sim.Waiting())
 	}
+	p.Stop()
+	result := w.result(folder, p)
 	close(release)
-	if result := must(folder.ReadResult()); result.State != runfolder.Cancelled {
+	if result.State != runfolder.Cancelled {
 		t.Fatalf("the first attempt ended as %+v", result)
 	}
 	s.Attempt = 2
-	folder, p = w.start(r, s)
-	if err := p.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if result := must(folder.ReadResult()); result.State != runfolder.Completed {
+	if result := w.result(w.start(r, s)); result.State != runfolder.Completed {
 		t.Fatalf("the second attempt ended as %+v", result)
 	}
 	if rows := w.scalar("SELECT COUNT(*) FROM `" + dataset + ".fetch`"); rows != "300" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	fnpb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/fnexecution_v1"
@@ -16,7 +18,7 @@ const maxWorkers = 20
 // worker is a process that executes bundles.
 type worker struct {
 	id    string
-	stop  func()
+	kill  chan struct{}   // closed when it is to end
 	asked map[string]bool // requests of the runner that it has not answered
 
 	control *outbox[*fnpb.InstructionRequest]
@@ -24,55 +26,64 @@ type worker struct {
 	state   *outbox[*fnpb.StateResponse]
 }
 
-// addWorker starts a worker; what is put into its outboxes waits until it connects.
-func (b *bridge) addWorker() (*worker, error) {
+// addWorker starts a worker, which takes the bundles that nobody is at; what is put into
+// its outboxes waits until it connects.
+func (b *bridge) addWorker() error {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
-		return nil, context.Canceled
+		return context.Canceled
 	}
 	b.started++
 	w := &worker{
-		id: fmt.Sprintf("worker-%d", b.started), stop: func() {}, asked: map[string]bool{},
+		id: fmt.Sprintf("worker-%d", b.started), kill: make(chan struct{}), asked: map[string]bool{},
 		control: newOutbox[*fnpb.InstructionRequest](), data: newOutbox[*fnpb.Elements](), state: newOutbox[*fnpb.StateResponse](),
 	}
 	b.workers[w.id] = w
+	b.assign()
 	b.mu.Unlock()
-	stop, err := b.start(w.id, b.address, func() { b.lose(w) })
+	stop, err := b.start(w.id, b.address, func() { b.gone(w) })
 	if err != nil {
-		return nil, fmt.Errorf("start worker: %w", err)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.broken = err
+		b.lose(w)
+		return fmt.Errorf("start worker: %w", err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	w.stop = stop
-	if b.closed {
+	b.wg.Go(func() {
+		<-w.kill
 		stop()
-	}
-	return w, nil
+	})
+	return nil
 }
 
-// lose ends a worker as a crash does, starts another, and has its bundles tried again.
-func (b *bridge) lose(w *worker) {
-	b.mu.Lock()
-	known := b.workers[w.id] == w
-	delete(b.workers, w.id)
-	closed := b.closed
-	b.mu.Unlock()
-	w.stop()
-	if !known || closed {
-		return
-	}
-	b.replace()
+// gone takes note that a worker has ended by itself.
+func (b *bridge) gone(w *worker) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.lose(w)
+}
+
+// lose ends a worker as a crash does, has its bundles tried again, and starts another;
+// b.mu is held.
+func (b *bridge) lose(w *worker) {
+	if b.workers[w.id] != w {
+		return
+	}
+	delete(b.workers, w.id)
+	close(w.kill)
 	for id := range w.asked {
 		b.control.put(&fnpb.InstructionResponse{InstructionId: id, Error: "the worker is lost"})
 	}
-	for id, x := range b.bundles {
+	b.wg.Go(b.replace)
+	for _, id := range slices.Sorted(maps.Keys(b.bundles)) {
+		x := b.bundles[id]
+		if x == nil { // it ended with one before
+			continue
+		}
 		if t := x.tries[w.id]; t != nil && t != x.winner {
 			delete(x.tries, w.id)
-			b.failed(x, id, "worker "+w.id+" is lost")
-			b.settle(id, x)
+			b.failed(id, x, "worker "+w.id+" is lost")
 		}
 	}
 }
@@ -81,21 +92,23 @@ func (b *bridge) lose(w *worker) {
 // even start, it would never be seen that they cannot.
 func (b *bridge) replace() {
 	b.mu.Lock()
-	started := b.started
+	started, over := b.started, b.closed || b.broken != nil
 	b.mu.Unlock()
+	if over {
+		return
+	}
 	err := errors.New("workers keep getting lost")
 	if started < maxWorkers {
-		_, err = b.addWorker()
+		err = b.addWorker()
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	b.report(err.Error())
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id, x := range b.bundles {
-		x.winner, x.reply = &try{}, &fnpb.InstructionResponse{InstructionId: id, Error: err.Error()}
-	}
+	b.broken = err
+	b.assign()
 }
 
 func (b *bridge) worker(ctx context.Context) (*worker, error) {
@@ -120,7 +133,7 @@ func (b *bridge) Control(s fnpb.BeamFnControl_ControlServer) error {
 	}
 	go w.control.drain(s.Context(), s.Send)
 	receive(s.Recv, func(r *fnpb.InstructionResponse) { b.answered(w, r) })
-	b.lose(w)
+	b.gone(w)
 	return nil
 }
 

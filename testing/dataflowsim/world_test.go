@@ -39,7 +39,7 @@ const (
 	bucket   = "convergence-runs"
 	dataset  = "acme_local"
 	secret   = "sk-admin-canary-5d20b1f0"
-	patience = 3 * time.Minute
+	patience = 90 * time.Second
 	glance   = 50 * time.Millisecond
 )
 
@@ -57,9 +57,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// jobBinary builds the binary of the template as it is shipped, once.
+// jobBinary builds the binary of the template as it is shipped, once, unless
+// E2E_JOB_BINARY names one.
 func jobBinary(t *testing.T) string {
 	t.Helper()
+	if path := os.Getenv("E2E_JOB_BINARY"); path != "" {
+		return path
+	}
 	built.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "convergence-job-"); built.err != nil { //nolint:usetesting // it outlives the test that needs it first
 			return
