@@ -204,10 +204,21 @@ func (w *world) record(in registerInput, got launcher.Claim, started time.Time, 
 var registerModel = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byName := map[string][]porcupine.Operation{}
+		open := map[registerInput]int{}
 		for i, op := range history {
 			op.ClientId = i
-			name := op.Input.(registerInput).name
-			byName[name] = append(byName[name], op)
+			in := op.Input.(registerInput)
+			if op.Output == nil {
+				// Whatever a later one of equal requests without an answer may have done, the
+				// first may have done as well; all of them would be tried in all orders.
+				if at, known := open[in]; known {
+					first := &byName[in.name][at]
+					first.Call = min(first.Call, op.Call)
+					continue
+				}
+				open[in] = len(byName[in.name])
+			}
+			byName[in.name] = append(byName[in.name], op)
 		}
 		var out [][]porcupine.Operation
 		for _, ops := range byName {
