@@ -331,10 +331,20 @@ func TestRunThatCannotBeRecordedIsNotStarted(t *testing.T) {
 	}
 }
 
+func TestRunIsNotStartedWhileTheRegisterIsDown(t *testing.T) {
+	b := newBench(t, childCompletes)
+	b.store.failFirst(1000, true, "acquire")
+	if _, _, err := b.Launch(t.Context(), request("usage_cost")); !isCode(err, launcher.CodeUnavailable) {
+		t.Errorf("error is %v", err)
+	}
+	if runs := b.store.runs("acme"); len(runs) != 0 {
+		t.Errorf("%d runs are recorded", len(runs))
+	}
+}
+
 func TestRunWhoseJobCannotStartFailsWithoutInternals(t *testing.T) {
 	for name, change := range map[string]func(*bench){
 		"no program":           func(b *bench) { b.runner.Command = []string{"/nonexistent/job"} },
-		"register is down":     func(b *bench) { b.store.failFirst(1000, true, "acquire") },
 		"generations are down": func(b *bench) { b.store.failFirst(1000, true, "generations") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -66,7 +66,34 @@ func (l *Launcher) Submit(ctx context.Context, r Request) (run Run, existing boo
 	if err := l.refuseForced(ctx, r, plan); err != nil {
 		return Run{}, false, err
 	}
-	return run, false, l.admit(ctx, run, plan)
+	if err := l.admit(ctx, run, plan); err != nil {
+		return run, false, err
+	}
+	if other, found, err := l.elsewhere(ctx, run); found || err != nil {
+		l.unadmit(ctx, run)
+		return other, found, err
+	}
+	return run, false, l.record(ctx, run, plan)
+}
+
+// admit reserves what the run uses.
+func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
+	if l.cfg.Admission == nil {
+		return nil
+	}
+	return l.cfg.Admission.Admit(ctx, run, plan)
+}
+
+// unadmit gives back what a run has reserved that was not recorded.
+func (l *Launcher) unadmit(ctx context.Context, run Run) {
+	if l.cfg.Admission == nil {
+		return
+	}
+	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := l.cfg.Admission.Release(rctx, run); err != nil {
+		l.cfg.Log.Error("give back what a run reserved that was not recorded", "run", run.ID, "org", run.Org, "error", err)
+	}
 }
 
 // known returns the run that stands for the one to be recorded, if there is one.
@@ -100,14 +127,9 @@ func (l *Launcher) known(ctx context.Context, run Run, named bool) (Run, bool, e
 	return Run{}, false, nil
 }
 
-// admit reserves what the run uses and records it. Appending again is harmless, so that
+// record makes the run's PENDING event durable. Appending again is harmless, so that
 // an answer that was lost is no reason to forget a run that others can already see.
-func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
-	if l.cfg.Admission != nil {
-		if err := l.cfg.Admission.Admit(ctx, run, plan); err != nil {
-			return err
-		}
-	}
+func (l *Launcher) record(ctx context.Context, run Run, plan *Plan) error {
 	l.beat()
 	e, err := newEvent(run, kindRun, "", Pending, 0, runPayload{
 		PipelineID: run.PipelineID, Trigger: run.Trigger, TriggerBy: run.TriggerBy, KeyID: run.KeyID, UserID: run.UserID,
@@ -122,13 +144,7 @@ func (l *Launcher) admit(ctx context.Context, run Run, plan *Plan) error {
 		l.mu.Unlock()
 		return nil
 	}
-	if l.cfg.Admission != nil {
-		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-		defer cancel()
-		if err := l.cfg.Admission.Release(rctx, run); err != nil {
-			l.cfg.Log.Error("give back what a run reserved that could not be recorded", "run", run.ID, "org", run.Org, "error", err)
-		}
-	}
+	l.unadmit(ctx, run)
 	return &Error{Code: CodeUnavailable, Message: "the run could not be recorded, so it was not started; try again", Err: err}
 }
 

@@ -3,6 +3,7 @@ package prices_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -350,7 +351,7 @@ func TestPlansAreKeptLikePrices(t *testing.T) {
 	plan.PlanName = "OTHER"
 	_, err = w.CreatePlan(t.Context(), "acme", "anthropic", plan)
 	want(t, err, prices.CodeConflict, "sub-1")
-	if got, err = w.UpdatePlan(t.Context(), "acme", "anthropic", prices.PlanChange{PlanName: "TEAM", Quantity: ptr(int64(5)), TPM: ptr(int64(7))}); err != nil || got.Quantity != 5 || *got.TPM != 7 || *got.RPM != 9 {
+	if got, err = w.UpdatePlan(t.Context(), "acme", "anthropic", prices.PlanChange{PlanName: "TEAM", Quantity: ptr(int64(5)), TPM: ptr(int64(math.MaxInt64))}); err != nil || got.Quantity != 5 || *got.TPM != math.MaxInt64 || *got.RPM != 9 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if r, err := w.ResetPlans(t.Context(), "acme", "anthropic"); err != nil || r.Preserved != 1 || r.Reset != 7 {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -218,8 +219,33 @@ func (s *Store) selectRows(ctx context.Context, base *table, dataset string, own
 		case err != nil:
 			return nil, err
 		}
-		rows = append(rows, json.RawMessage(line.Line))
+		row, err := t.plain(json.RawMessage(line.Line))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
 	}
+}
+
+// longText matches what an integer may be that TO_JSON_STRING has written as a text,
+// because a double cannot hold it.
+var longText = regexp.MustCompile(`"-?[0-9]{16,19}"`)
+
+// plain makes numbers of such integers.
+func (t *table) plain(line json.RawMessage) (json.RawMessage, error) {
+	if !longText.Match(line) {
+		return line, nil
+	}
+	var f fields
+	if err := json.Unmarshal(line, &f); err != nil {
+		return nil, fmt.Errorf("read row: %w", err)
+	}
+	for _, c := range t.columns {
+		if text := f.text(c.Name); c.Type == "INT64" && text != "" {
+			f[c.Name] = json.RawMessage(text)
+		}
+	}
+	return json.Marshal(f)
 }
 
 // lines encodes rows for a statement. Decimals travel as text, so that nothing on the way

@@ -16,6 +16,7 @@ import (
 const (
 	keep       = "idem"       // an Idempotency-Key is kept
 	admit      = "admit"      // a run is admitted: it counts for its organisation
+	equal      = "equal"      // it becomes the only active one of its equals
 	submit     = "submit"     // it is recorded as PENDING
 	occupy     = "slot"       // it gets a slot
 	claim      = "claim"      // a launcher claims the run or a slice
@@ -39,6 +40,7 @@ var (
 	stateOf  = regexp.MustCompile(`"state":\s*(?:\{\s*"value":\s*)?"(\w*)"`)
 	entry    = regexp.MustCompile(`^([abswefcx])-[0-9a-f]{32}-\d{8}$`)
 	idemUse  = regexp.MustCompile(`^[0-9a-f]{24}-[0-9a-f]{32}$`)
+	equalUse = regexp.MustCompile(`^e-[0-9a-f]{8}-[0-9a-f-]{27}$`)
 	runID    = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	labels   = regexp.MustCompile(`(?s)"labels":\s*\{[^}]*\}`)
 )
@@ -70,6 +72,8 @@ func nameEntry(body []byte) string {
 		return tell
 	case idemUse.MatchString(value):
 		return keep
+	case equalUse.MatchString(value):
+		return equal
 	case runID.MatchString(value):
 		return claim
 	}
