@@ -19,13 +19,14 @@ import (
 	"github.com/cloudact/convergence/launcher/credentials"
 	"github.com/cloudact/convergence/launcher/notify"
 	"github.com/cloudact/convergence/templates"
+	"github.com/cloudact/convergence/testing/mailserver"
 	"github.com/cloudact/convergence/transforms/source"
 )
 
 // desk is a notifier between a mail server and a Slack that record what they get.
 type desk struct {
 	*notify.Notifier
-	mail     *mailServer
+	mail     *mailserver.Server
 	settings notify.Settings
 	now      time.Time
 	log      bytes.Buffer
@@ -52,13 +53,13 @@ func descriptors(t *testing.T) map[notify.Kind]notify.Descriptor {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{mail: newMailServer(t), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	d := &desk{mail: mailserver.New(t), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
 	slack := httptest.NewServer(http.HandlerFunc(d.slack))
 	t.Cleanup(slack.Close)
 	d.settings = notify.Settings{
 		Email: &notify.EmailSettings{
-			Host: "127.0.0.1", Port: d.mail.port, Username: "mailer", Password: credentials.NewSecret(mailPassword), TLS: true,
-			From: "etl@example.com", FromName: "Convergence", To: []string{"ops@example.com"}, SubjectPrefix: "[ETL]", Roots: d.mail.roots,
+			Host: "127.0.0.1", Port: d.mail.Port, Username: "mailer", Password: credentials.NewSecret(mailserver.Password), TLS: true,
+			From: "etl@example.com", FromName: "Convergence", To: []string{"ops@example.com"}, SubjectPrefix: "[ETL]", Roots: d.mail.Roots,
 		},
 		Slack: &notify.SlackSettings{WebhookURL: credentials.NewSecret(slack.URL + "/services/T0/B0/secret"), Channel: "#etl", MentionUsers: []string{"U12345"}},
 		Retry: notify.Retry{MaxAttempts: 3, Initial: time.Millisecond, Max: time.Millisecond},
@@ -111,6 +112,16 @@ func (d *desk) posted(t *testing.T) []string {
 	return out
 }
 
+// letter is the one mail that was sent.
+func (d *desk) letter(t *testing.T) mailserver.Letter {
+	t.Helper()
+	all := d.mail.All()
+	if len(all) != 1 {
+		t.Fatalf("%d mails, want 1", len(all))
+	}
+	return all[0]
+}
+
 func failure(hooks ...notify.Hook) notify.Event {
 	start := time.Date(2026, 11, 1, 11, 58, 30, 0, time.UTC)
 	return notify.Event{
@@ -139,19 +150,19 @@ func TestAFailedRunIsToldWithItsReason(t *testing.T) {
 	if err := d.Notify(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	got := d.mail.one(t)
-	if got.from != "etl@example.com" || strings.Join(got.to, " ") != "ada@example.com ops@example.com audit@example.com" || !got.encrypted || got.user != "mailer" {
+	got := d.letter(t)
+	if got.From != "etl@example.com" || strings.Join(got.To, " ") != "ada@example.com ops@example.com audit@example.com" || !got.Encrypted || got.User != "mailer" {
 		t.Errorf("envelope: %+v", got)
 	}
 	for name, want := range map[string]string{
 		"Subject": "[ETL] acme: FAILED (RATE_LIMITED) {unknown}", "From": `"Convergence" <etl@example.com>`, "To": "<ada@example.com>", "Cc": "<ops@example.com>", "Bcc": "",
 		"Auto-Submitted": "auto-generated",
 	} {
-		if value := got.header(name); value != want {
+		if value := got.Header(name); value != want {
 			t.Errorf("%s is %q, want %q", name, value, want)
 		}
 	}
-	plain, html := got.parts(t)
+	plain, html := got.Parts(t)
 	for _, text := range []string{"Look at extract of 2026-10-31.", "RATE_LIMITED: api.openai.com answered 429 five times", "1m30s", "price: SKIPPED"} {
 		if !strings.Contains(plain, text) {
 			t.Errorf("the plain text lacks %q:\n%s", text, plain)
@@ -160,7 +171,7 @@ func TestAFailedRunIsToldWithItsReason(t *testing.T) {
 	if !strings.Contains(html, "<td>RATE_LIMITED api.openai.com answered 429 five times</td>") {
 		t.Errorf("html:\n%s", html)
 	}
-	if warnings := d.log.String(); strings.Count(warnings, "recipient left out") != 2 || strings.Contains(warnings, mailPassword) {
+	if warnings := d.log.String(); strings.Count(warnings, "recipient left out") != 2 || strings.Contains(warnings, mailserver.Password) {
 		t.Errorf("log: %s", warnings)
 	}
 	posts := d.posted(t)
@@ -182,7 +193,7 @@ func TestTriggersTellOutcomesApart(t *testing.T) {
 		if err := d.Notify(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
-		if got := d.mail.recipients(); got != want {
+		if got := d.mail.Recipients(); got != want {
 			t.Errorf("%s told %q, want %q", state, got, want)
 		}
 	}
@@ -192,7 +203,7 @@ func TestTriggersTellOutcomesApart(t *testing.T) {
 	if err := d.Notify(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	if plain, _ := d.mail.one(t).parts(t); !strings.Contains(plain, "ended COMPLETED, but step extract failed: api.openai.com answered 429") {
+	if plain, _ := d.letter(t).Parts(t); !strings.Contains(plain, "ended COMPLETED, but step extract failed: api.openai.com answered 429") {
 		t.Errorf("an alert says:\n%s", plain)
 	}
 }
@@ -211,11 +222,11 @@ func TestNothingFromOutsideBecomesAHeaderOrMarkup(t *testing.T) {
 	if err := d.Notify(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	got := d.mail.one(t)
-	if strings.Join(got.to, " ") != "ada@example.com" || got.header("Bcc") != "" || strings.Contains(got.header("Subject"), "\n") {
-		t.Errorf("envelope %v, subject %q", got.to, got.header("Subject"))
+	got := d.letter(t)
+	if strings.Join(got.To, " ") != "ada@example.com" || got.Header("Bcc") != "" || strings.Contains(got.Header("Subject"), "\n") {
+		t.Errorf("envelope %v, subject %q", got.To, got.Header("Subject"))
 	}
-	if _, html := got.parts(t); strings.Contains(html, "<script>") || !strings.Contains(html, "&lt;script&gt;") || strings.Contains(html, "ada@example.com") {
+	if _, html := got.Parts(t); strings.Contains(html, "<script>") || !strings.Contains(html, "&lt;script&gt;") || strings.Contains(html, "ada@example.com") {
 		t.Errorf("html:\n%s", html)
 	}
 	post := d.posted(t)[0]
@@ -232,22 +243,22 @@ func TestNothingFromOutsideBecomesAHeaderOrMarkup(t *testing.T) {
 func TestTransientFailuresAreTriedAgainAndRefusalsAreNot(t *testing.T) {
 	d := newDesk(t)
 	d.answers = []int{503, 500}
-	d.mail.refuse("451 try later", 2)
+	d.mail.Refuse("451 try later", 2)
 	if err := d.Notify(t.Context(), failure(email(nil), notify.Hook{Step: "slack", Kind: notify.Slack})); err != nil {
 		t.Fatal(err)
 	}
-	if len(d.posted(t)) != 1 || d.mail.count() != 1 {
-		t.Errorf("%d posts, %d mails", len(d.posted(t)), d.mail.count())
+	if len(d.posted(t)) != 1 || d.mail.Count() != 1 {
+		t.Errorf("%d posts, %d mails", len(d.posted(t)), d.mail.Count())
 	}
 	d.now = d.now.Add(time.Hour)
 	d.answers = []int{404, 200}
-	d.mail.refuse("550 no such user", 1)
+	d.mail.Refuse("550 no such user", 1)
 	err := d.Notify(t.Context(), failure(email(nil), notify.Hook{Step: "slack", Kind: notify.Slack}))
 	if err == nil || !strings.Contains(err.Error(), "step tell: send mail by 127.0.0.1") || !strings.Contains(err.Error(), "step slack: post to Slack: answered 404 no_service") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
-	if len(d.posted(t)) != 1 || d.mail.count() != 1 {
-		t.Errorf("a refusal was tried again: %d posts, %d mails", len(d.posted(t)), d.mail.count())
+	if len(d.posted(t)) != 1 || d.mail.Count() != 1 {
+		t.Errorf("a refusal was tried again: %d posts, %d mails", len(d.posted(t)), d.mail.Count())
 	}
 	d.answers = []int{500, 500, 500}
 	if err := d.Notify(t.Context(), failure(notify.Hook{Step: "slack", Kind: notify.Slack})); err == nil || !strings.Contains(err.Error(), "answered 500") {
@@ -273,18 +284,18 @@ func TestCooldownHoldsBackTheSameKindOnly(t *testing.T) {
 		d.now = d.now.Add(time.Second)
 		tell(nil)
 	}
-	if d.mail.count() != 2 {
-		t.Fatalf("%d mails, want 2", d.mail.count())
+	if d.mail.Count() != 2 {
+		t.Fatalf("%d mails, want 2", d.mail.Count())
 	}
 	tell(func(e *notify.Event) { e.PipelineID = "acme-other" })
 	tell(func(e *notify.Event) { e.Org = "rival" })
-	if d.mail.count() != 6 {
-		t.Fatalf("%d mails, want 6", d.mail.count())
+	if d.mail.Count() != 6 {
+		t.Fatalf("%d mails, want 6", d.mail.Count())
 	}
 	d.now = d.now.Add(time.Minute)
 	tell(nil)
-	all := d.mail.all()
-	if plain, _ := all[len(all)-1].parts(t); !strings.Contains(plain, "3 earlier notifications of this kind were held back") || len(all) != 8 {
+	all := d.mail.All()
+	if plain, _ := all[len(all)-1].Parts(t); !strings.Contains(plain, "3 earlier notifications of this kind were held back") || len(all) != 8 {
 		t.Errorf("%d mails, the last one:\n%s", len(all), plain)
 	}
 }
@@ -303,12 +314,12 @@ func TestSettingsTellOfEveryPipeline(t *testing.T) {
 	if err := d.Notify(t.Context(), failure()); err != nil {
 		t.Fatal(err)
 	}
-	if d.mail.recipients() != "ops" || len(d.posted(t)) != 1 {
-		t.Errorf("mails to %q, %d posts", d.mail.recipients(), len(d.posted(t)))
+	if d.mail.Recipients() != "ops" || len(d.posted(t)) != 1 {
+		t.Errorf("mails to %q, %d posts", d.mail.Recipients(), len(d.posted(t)))
 	}
 	d.now = d.now.Add(5 * time.Minute)
-	if err := d.Notify(t.Context(), failure()); err != nil || d.mail.count() != 1 {
-		t.Errorf("%d mails, %v", d.mail.count(), err)
+	if err := d.Notify(t.Context(), failure()); err != nil || d.mail.Count() != 1 {
+		t.Errorf("%d mails, %v", d.mail.Count(), err)
 	}
 	for text, want := range map[string]string{
 		`{"enabled": true, "colour": 1}`:                                              "colour",

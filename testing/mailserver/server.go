@@ -1,4 +1,6 @@
-package notify_test
+// Package mailserver is a small SMTP server that keeps what it gets, for tests of whoever
+// sends mails. It must not know what the mails are about.
+package mailserver
 
 import (
 	"bufio"
@@ -8,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -25,31 +28,36 @@ import (
 	"time"
 )
 
-const mailPassword = "mail-canary-31c9"
+// Password is what AUTH PLAIN must show; the name may be any.
+const Password = "mail-canary-31c9"
 
-// mailServer is a small SMTP server (RFC 5321) with STARTTLS and AUTH PLAIN, which it
-// demands before it takes a mail.
-type mailServer struct {
-	port   int
-	roots  *x509.CertPool
+// Server is a small SMTP server (RFC 5321) on the loopback interface with STARTTLS and
+// AUTH PLAIN, which it demands before it takes a mail.
+type Server struct {
+	Port        int
+	Certificate []byte         // PEM; it signs itself
+	Roots       *x509.CertPool // that hold the certificate
+
 	config *tls.Config
 
 	mu       sync.Mutex
-	mails    []letter
+	mails    []Letter
 	refusal  string
 	refusals int
 }
 
-type letter struct {
-	from      string
-	to        []string
-	user      string
-	encrypted bool
-	message   *mail.Message
-	body      string
+// Letter is a mail that was taken.
+type Letter struct {
+	From      string
+	To        []string
+	User      string // that authenticated
+	Encrypted bool
+	Message   *mail.Message // its body has been read: see Body
+	Body      string
 }
 
-func newMailServer(t *testing.T) *mailServer {
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -64,13 +72,13 @@ func newMailServer(t *testing.T) *mailServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &mailServer{roots: x509.NewCertPool(), config: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}}
-	s.roots.AddCert(cert)
+	s := &Server{Certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), Roots: x509.NewCertPool(), config: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}}
+	s.Roots.AddCert(cert)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
+	s.Port = listener.Addr().(*net.TCPAddr).Port
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -88,12 +96,12 @@ func newMailServer(t *testing.T) *mailServer {
 	return s
 }
 
-func (s *mailServer) serve(conn net.Conn) {
+func (s *Server) serve(conn net.Conn) {
 	defer func() { conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	r := bufio.NewReader(conn)
 	say := func(text string) { fmt.Fprintf(conn, "%s\r\n", text) }
-	var l letter
+	var l Letter
 	say("220 mail.test ESMTP")
 	for {
 		line, err := r.ReadString('\n')
@@ -104,7 +112,7 @@ func (s *mailServer) serve(conn net.Conn) {
 		verb, rest, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(verb) {
 		case "EHLO", "HELO":
-			if l.encrypted {
+			if l.Encrypted {
 				say("250-mail.test\r\n250-8BITMIME\r\n250 AUTH PLAIN")
 			} else {
 				say("250-mail.test\r\n250 STARTTLS")
@@ -115,26 +123,26 @@ func (s *mailServer) serve(conn net.Conn) {
 			if secured.Handshake() != nil {
 				return
 			}
-			conn, r, l.encrypted = secured, bufio.NewReader(secured), true
+			conn, r, l.Encrypted = secured, bufio.NewReader(secured), true
 		case "AUTH":
 			_, token, _ := strings.Cut(rest, " ")
 			raw, _ := base64.StdEncoding.DecodeString(token)
 			parts := strings.Split(string(raw), "\x00")
-			if !l.encrypted || len(parts) != 3 || parts[2] != mailPassword {
+			if !l.Encrypted || len(parts) != 3 || parts[2] != Password {
 				say("535 authentication failed")
 				continue
 			}
-			l.user = parts[1]
+			l.User = parts[1]
 			say("235 welcome")
 		case "MAIL":
 			if refusal := s.takeRefusal(); refusal != "" {
 				say(refusal)
 				continue
 			}
-			l.from = address(rest)
+			l.From = address(rest)
 			say("250 ok")
 		case "RCPT":
-			l.to = append(l.to, address(rest))
+			l.To = append(l.To, address(rest))
 			say("250 ok")
 		case "DATA":
 			say("354 go on")
@@ -142,12 +150,12 @@ func (s *mailServer) serve(conn net.Conn) {
 			if err != nil {
 				return
 			}
-			if l.message, err = mail.ReadMessage(strings.NewReader(string(text))); err != nil || l.user == "" {
+			if l.Message, err = mail.ReadMessage(strings.NewReader(string(text))); err != nil || l.User == "" {
 				say("554 not like this")
 				continue
 			}
-			body, _ := io.ReadAll(l.message.Body)
-			l.body = string(body)
+			body, _ := io.ReadAll(l.Message.Body)
+			l.Body = string(body)
 			s.mu.Lock()
 			s.mails = append(s.mails, l)
 			s.mu.Unlock()
@@ -167,14 +175,14 @@ func address(rest string) string {
 	return text
 }
 
-// refuse answers the next mails with a line.
-func (s *mailServer) refuse(line string, times int) {
+// Refuse answers the next mails with a line.
+func (s *Server) Refuse(line string, times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refusal, s.refusals = line, times
 }
 
-func (s *mailServer) takeRefusal() string {
+func (s *Server) takeRefusal() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refusals == 0 {
@@ -184,28 +192,21 @@ func (s *mailServer) takeRefusal() string {
 	return s.refusal
 }
 
-func (s *mailServer) all() []letter {
+// All returns the mails that were taken, in order.
+func (s *Server) All() []Letter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.mails)
 }
 
-func (s *mailServer) count() int { return len(s.all()) }
+// Count returns how many mails were taken.
+func (s *Server) Count() int { return len(s.All()) }
 
-func (s *mailServer) one(t *testing.T) letter {
-	t.Helper()
-	all := s.all()
-	if len(all) != 1 {
-		t.Fatalf("%d mails, want 1", len(all))
-	}
-	return all[0]
-}
-
-// recipients are the names of all who got a mail, sorted.
-func (s *mailServer) recipients() string {
+// Recipients are the names of all who got a mail, sorted.
+func (s *Server) Recipients() string {
 	var names []string
-	for _, l := range s.all() {
-		for _, to := range l.to {
+	for _, l := range s.All() {
+		for _, to := range l.To {
 			name, _, _ := strings.Cut(to, "@")
 			names = append(names, name)
 		}
@@ -214,22 +215,23 @@ func (s *mailServer) recipients() string {
 	return strings.Join(names, " ")
 }
 
-func (l letter) header(name string) string {
-	text, err := new(mime.WordDecoder).DecodeHeader(l.message.Header.Get(name))
+// Header returns a header as people read it.
+func (l Letter) Header(name string) string {
+	text, err := new(mime.WordDecoder).DecodeHeader(l.Message.Header.Get(name))
 	if err != nil {
-		return l.message.Header.Get(name)
+		return l.Message.Header.Get(name)
 	}
 	return text
 }
 
-// parts returns the plain and the HTML part.
-func (l letter) parts(t *testing.T) (plain, html string) {
+// Parts returns the plain and the HTML part.
+func (l Letter) Parts(t testing.TB) (plain, html string) {
 	t.Helper()
-	kind, params, err := mime.ParseMediaType(l.message.Header.Get("Content-Type"))
+	kind, params, err := mime.ParseMediaType(l.Message.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/alternative" {
 		t.Fatalf("content type %q, %v", kind, err)
 	}
-	r := multipart.NewReader(strings.NewReader(l.body), params["boundary"])
+	r := multipart.NewReader(strings.NewReader(l.Body), params["boundary"])
 	for {
 		part, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
