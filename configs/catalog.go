@@ -105,10 +105,9 @@ func (c *Catalog) reader(name string) (read func([]byte) error, known bool) {
 	case path.Base(folder) == "schemas" && ext == ".json":
 		ref := path.Join(path.Dir(folder), base)
 		return func(text []byte) error {
-			t, err := parseTableSchema(ref, text)
-			c.tables[ref] = t
-			for _, alias := range t.Aliases {
-				c.aliases[path.Join(path.Dir(ref), alias)] = ref
+			tables, err := parseTableSchemas(ref, text)
+			for _, t := range tables {
+				c.declare(t)
 			}
 			return err
 		}, true
@@ -120,6 +119,15 @@ func (c *Catalog) reader(name string) (read func([]byte) error, known bool) {
 		}, true
 	}
 	return nil, false
+}
+
+// declare adds a table. Its name wins over an alias of another one.
+func (c *Catalog) declare(t TableSchema) {
+	c.tables[t.Ref] = t
+	delete(c.aliases, t.Ref)
+	for _, alias := range t.Aliases {
+		c.aliases[path.Join(path.Dir(t.Ref), alias)] = t.Ref
+	}
 }
 
 // isPipelinePath accepts {provider} and {provider}/{domain}.
@@ -144,12 +152,26 @@ func (c *Catalog) WithTables(texts map[string]json.RawMessage) *Catalog {
 		if err != nil {
 			continue
 		}
-		out.tables[ref] = t
-		for _, alias := range t.Aliases {
-			out.aliases[path.Join(path.Dir(ref), alias)] = ref
-		}
+		out.declare(t)
 	}
 	return &out
+}
+
+// WithProviders returns the catalogue with further providers, as Providers.JSON writes
+// them, which win over its own.
+func (c *Catalog) WithProviders(text json.RawMessage) (*Catalog, error) {
+	if len(text) == 0 {
+		return c, nil
+	}
+	more, err := parseProviders(text)
+	if err != nil {
+		return nil, err
+	}
+	out := *c
+	out.providers = Providers{byName: maps.Clone(c.providers.byName), aliases: maps.Clone(c.providers.aliases)}
+	maps.Copy(out.providers.byName, more.byName)
+	maps.Copy(out.providers.aliases, more.aliases)
+	return &out, nil
 }
 
 // Find returns the pipeline configs/{provider}/{domain}/{name}.yml; domain may be empty.

@@ -22,6 +22,8 @@ const (
 	KindCentral      Kind = "central table"
 	KindPrices       Kind = "price table"
 	KindJSONSchema   Kind = "JSON Schema"
+	KindSettings     Kind = "notification settings"
+	KindCatalogue    Kind = "list of pipelines"
 	KindUnknown      Kind = ""
 )
 
@@ -40,6 +42,9 @@ var marks = []struct {
 	{"subject_template", KindNotification},
 	{"body_template", KindNotification},
 	{"$schema", KindJSONSchema},
+	{"event_triggers", KindSettings},
+	{"default_provider", KindSettings},
+	{"pipelines", KindCatalogue},
 	{"fields", KindSchema},
 	{"schema", KindSchema},
 	{"schemas", KindSchema},
@@ -62,6 +67,9 @@ func Recognise(f File) (Kind, *Tree, Problems) {
 		}
 		return m.kind, tree, nil
 	}
+	if path.Base(strings.ReplaceAll(f.Name, "\\", "/")) == "notifications.json" {
+		return KindSettings, tree, nil
+	}
 	if slices.Contains(strings.Split(folder, "/"), "notify_systems") {
 		return KindNotification, tree, nil
 	}
@@ -82,8 +90,8 @@ func unknownKind(t *Tree) string {
 		"a schema or central table has fields, a notification template has subject_template or body_template, a price table has format"
 }
 
-// CheckDocument validates a document that is neither a pipeline nor a price table, whose
-// rules are elsewhere.
+// CheckDocument validates a document that is neither a pipeline nor a price table nor
+// notification settings, whose rules are elsewhere.
 func CheckDocument(kind Kind, t *Tree) Problems {
 	c := shapeCheck{file: t.File.Name}
 	switch kind {
@@ -92,11 +100,16 @@ func CheckDocument(kind Kind, t *Tree) Problems {
 		c.providers(t.Root)
 	case KindDatasetTypes:
 		c.check(t.Root, datasetTypesShape, "")
+	case KindCatalogue:
+		c.check(t.Root, catalogueShape, "")
 	case KindNotification:
 		c.check(t.Root, notificationShape, "")
 	case KindSchema:
 		if get(t.Root, "fields") == nil {
-			return nil // of the predecessor: read by what names it
+			if _, err := parseTableSchemas("", t.File.Text); err != nil {
+				c.add(t.Root, "", strings.TrimPrefix(err.Error(), "read schema : "))
+			}
+			return c.problems
 		}
 		c.check(t.Root, schemaShape, "")
 		c.table(t.Root)

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,30 @@ type Provider struct {
 	DataTables          map[string]string    `json:"data_tables"`
 }
 
+// Keys of older documents that say nothing about a provider here.
+var (
+	idleProviderKeys = []string{"validation_model", "max_retries", "retry_backoff_seconds", "gemini_data_tables"}
+	idleRootKeys     = []string{"provider_groups", "defaults"}
+)
+
+// normaliseProviders rewrites older spellings: a key prefix may be one text.
+func normaliseProviders(root *yaml.Node) {
+	for _, key := range idleRootKeys {
+		remove(root, key)
+	}
+	all := get(root, "providers")
+	if all == nil || all.Kind != yaml.MappingNode {
+		return
+	}
+	n := normaliser{}
+	for i := 1; i < len(all.Content); i += 2 {
+		for _, key := range idleProviderKeys {
+			remove(all.Content[i], key)
+		}
+		n.list(all.Content[i], "key_prefix")
+	}
+}
+
 // ValidationEndpoint is an address that answers 200 to a good credential.
 type ValidationEndpoint struct {
 	Endpoint  string `json:"endpoint"`   // below api_base_url, or a whole URL
@@ -60,6 +85,7 @@ func parseProviders(text []byte) (Providers, error) {
 	}
 	var file providersFileJSON
 	if len(root.Content) > 0 {
+		normaliseProviders(root.Content[0])
 		b, err := jsonOf(root.Content[0])
 		if err == nil {
 			err = strictJSON(b, &file)
@@ -115,3 +141,23 @@ func (p Providers) ContextKeys() []string {
 
 // Names returns the names of all providers, sorted.
 func (p Providers) Names() []string { return slices.Sorted(maps.Keys(p.byName)) }
+
+// JSON writes the named providers and their aliases, as WithProviders reads them.
+func (p Providers) JSON(names []string) (json.RawMessage, error) {
+	file := providersFileJSON{Providers: map[string]Provider{}, Aliases: map[string]string{}}
+	for _, name := range names {
+		if one, ok := p.byName[name]; ok {
+			file.Providers[name] = one
+		}
+	}
+	for alias, name := range p.aliases {
+		if _, ok := file.Providers[name]; ok {
+			file.Aliases[alias] = name
+		}
+	}
+	text, err := json.Marshal(file)
+	if err != nil {
+		return nil, fmt.Errorf("write the providers: %w", err)
+	}
+	return text, nil
+}

@@ -3,6 +3,9 @@ package configs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/cloudact/convergence/transforms/row"
@@ -79,24 +82,73 @@ func schemaPath(ref string) (string, error) {
 	return folder + "/" + name + ".json", nil
 }
 
+// olderSchemas are the other forms of a schema file: the columns of one table, or several
+// tables by name.
+type olderSchemas struct {
+	Schema      row.Schema             `json:"schema"`
+	Schemas     map[string]TableSchema `json:"schemas"`
+	Description string                 `json:"description"`
+}
+
+// parseTableSchemas reads the tables that a file declares. Of several by name each has a
+// reference of its own beside the file; one without columns declares nothing.
+func parseTableSchemas(ref string, text []byte) ([]TableSchema, error) {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(text, &keys) != nil || keys["schema"] == nil && keys["schemas"] == nil {
+		t, err := parseTableSchema(ref, text)
+		if err != nil {
+			return nil, err
+		}
+		return []TableSchema{t}, nil
+	}
+	var older olderSchemas
+	if err := strictJSON(text, &older); err != nil {
+		return nil, fmt.Errorf("read schema %s: %w", ref, err)
+	}
+	var out []TableSchema
+	if len(older.Schema) > 0 {
+		out = append(out, TableSchema{Ref: ref, Description: older.Description, Fields: older.Schema})
+	}
+	for _, name := range slices.Sorted(maps.Keys(older.Schemas)) {
+		if t := older.Schemas[name]; len(t.Fields) > 0 {
+			t.Ref = path.Join(path.Dir(ref), name)
+			out = append(out, t)
+		}
+	}
+	for _, t := range out {
+		if err := t.check(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 func parseTableSchema(ref string, text []byte) (TableSchema, error) {
 	t := TableSchema{Ref: strings.TrimSuffix(ref, ".json")}
 	if err := strictJSON(text, &t); err != nil {
 		return TableSchema{}, fmt.Errorf("read schema %s: %w", ref, err)
 	}
+	if err := t.check(); err != nil {
+		return TableSchema{}, err
+	}
+	return t, nil
+}
+
+// check finds what a table cannot be made with.
+func (t TableSchema) check() error {
 	if len(t.Fields) == 0 {
-		return TableSchema{}, fmt.Errorf("read schema %s: it declares no fields", ref)
+		return fmt.Errorf("read schema %s: it declares no fields", t.Ref)
 	}
 	seen := map[string]bool{}
 	for _, f := range t.Fields {
-		if key := strings.ToLower(f.Name); seen[key] {
-			return TableSchema{}, fmt.Errorf("read schema %s: column %q is declared twice", ref, f.Name)
-		} else {
-			seen[key] = true
+		key := strings.ToLower(f.Name)
+		if seen[key] {
+			return fmt.Errorf("read schema %s: column %q is declared twice", t.Ref, f.Name)
 		}
+		seen[key] = true
 	}
 	if t.TimePartitioning != nil && t.Fields.Index(t.TimePartitioning.Field) < 0 {
-		return TableSchema{}, fmt.Errorf("read schema %s: it is partitioned by %q, which is no column", ref, t.TimePartitioning.Field)
+		return fmt.Errorf("read schema %s: it is partitioned by %q, which is no column", t.Ref, t.TimePartitioning.Field)
 	}
-	return t, nil
+	return nil
 }

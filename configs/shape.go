@@ -56,6 +56,13 @@ var (
 		"aliases":   mappingOf(words), "provider_groups": mappingOf(listOf(words)), "defaults": mappingOf(anything),
 	}}
 
+	catalogueShape = shape{kind: "keys", required: []string{"pipelines"}, keys: map[string]shape{
+		"pipelines": listOf(shape{kind: "keys", required: []string{"id", "provider", "pipeline"}, keys: map[string]shape{
+			"id": words, "name": words, "description": words, "provider": words, "domain": words, "pipeline": words,
+			"required_integration": words, "schedule": anything, "enabled": anything, "default_timeout_seconds": number0,
+		}}),
+	}}
+
 	notificationShape = shape{kind: "keys", keys: map[string]shape{
 		"template_id": words, "name": words, "description": words, "version": words, "category": words, "ps_type": words, "tags": listOf(words),
 		"triggers":   listOf(shape{kind: "text", words: []string{"on_failure", "on_success", "on_completion", "always"}}),
@@ -70,6 +77,9 @@ var (
 func providerKeys() map[string]shape {
 	out := map[string]shape{}
 	for _, name := range jsonNames(Provider{}) {
+		out[name] = anything
+	}
+	for _, name := range idleProviderKeys {
 		out[name] = anything
 	}
 	for _, name := range []string{"type", "display_name", "credential_type", "context_key", "alias_for", "origin", "origin_env", "api_base_url", "validation_endpoint", "auth_header", "auth_prefix", "expected_type"} {

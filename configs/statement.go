@@ -1,6 +1,11 @@
 package configs
 
-import "github.com/cloudact/convergence/transforms/row"
+import (
+	"slices"
+	"strings"
+
+	"github.com/cloudact/convergence/transforms/row"
+)
 
 // Statement is a SQL template with its variables resolved: values are parameters, never
 // text.
@@ -20,3 +25,13 @@ type Param struct {
 
 // segment says where in the template the SQL from an offset on came from.
 type segment struct{ out, in int }
+
+// IsQuery reports whether a statement begins as a query does.
+func (s *Statement) IsQuery() bool {
+	for _, t := range lexSQL(s.SQL) {
+		if t.kind != sqlSpace && t.kind != sqlComment {
+			return t.text == "(" || slices.Contains([]string{"SELECT", "WITH", "FROM"}, strings.ToUpper(t.text))
+		}
+	}
+	return false
+}

@@ -265,7 +265,7 @@ func (f *follower) spec(generations map[string]int) runfolder.Spec {
 		RunID: f.base.ID, Attempt: f.base.Attempt, Epoch: f.base.Epoch,
 		Org: f.base.Org, Env: f.l.cfg.Env, Project: f.l.cfg.Project, Dataset: Dataset(f.base.Org, f.l.cfg.Env), Location: f.l.cfg.Location,
 		Pipeline: f.plan.Pipeline, Document: f.plan.Text, File: f.plan.File, Params: f.plan.Params, ProjectID: f.plan.ProjectID,
-		AdminEmail: f.plan.AdminEmail, Tables: f.plan.Tables,
+		AdminEmail: f.plan.AdminEmail, Tables: f.plan.Tables, Providers: f.plan.Providers,
 		StartDate: f.plan.Start, EndDate: f.plan.End, Now: f.base.Start, Deadline: f.l.cfg.Now().Add(f.plan.Timeout),
 		Runner: f.engine, Generations: generations,
 	}

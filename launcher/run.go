@@ -72,6 +72,7 @@ type Plan struct {
 	ProjectID  string                     `json:"project_id,omitempty"`  // of the org's cloud integration, when the document uses it
 	AdminEmail string                     `json:"admin_email,omitempty"` // of the org's profile, when the document uses it
 	Tables     map[string]json.RawMessage `json:"tables,omitempty"`      // declared schemas of what the steps write, by reference
+	Providers  json.RawMessage            `json:"providers,omitempty"`   // those whose credentials the steps use
 	RunOnce    bool                       `json:"run_once,omitempty"`    // a slice that has completed is not run again
 	ForceParam string                     `json:"force_param,omitempty"` // the parameter that, when true, runs it again all the same
 	Start      civil.Date                 `json:"start"`

@@ -178,8 +178,12 @@ func (s *stepBuilder) schema(said *configs.Destination) {
 	if flattens && !query && !s.processor.Planned() && !s.request.Preview {
 		s.problem(flat, s.path+".config.transform.flatten", "needs the columns of its rows before a run starts: run `convergence preview FILE --step %s`, save the schema that it prints and name it in destination.schema_ref", s.step.StepID)
 	}
+	if known, ok := s.result(); query && ok {
+		s.out.Schema = known
+		return
+	}
 	if query && said.Table != "" && ref == "" {
-		s.remark(configs.SeverityWarning, s.at("destination"), s.path+".destination.schema_ref", "is missing: the columns of the table are whatever the first run makes of them")
+		s.remark(configs.SeverityWarning, s.at("destination"), s.path+".destination.schema_ref", "is missing: the columns of the table are those of the statement")
 	}
 	if output.Envelope {
 		s.out.Schema = configs.TableSchema{Fields: s.envelope(), TimePartitioning: &configs.TimePartitioning{Type: "DAY", Field: usageDate}}

@@ -33,7 +33,8 @@ func (b *builder) sql() {
 			SQL: statement.SQL, Params: statement.Params, Project: b.plan.Project, Dataset: b.plan.Dataset, Tables: tables.columns,
 		})
 		n := configs.Member(configs.Member(nodes[s.Index], "config"), "sql")
-		b.analysed(n, stepPath(s)+".config.sql", &result)
+		b.analysed(n, stepPath(s)+".config.sql", statement, &result)
+		before := b.errors()
 		for _, found := range result.Problems {
 			severity, told := tables.severity(found, result.Reads)
 			if !told {
@@ -42,6 +43,9 @@ func (b *builder) sql() {
 			p := b.canonical.SQLProblem(n, stepPath(s)+".config.sql", statement, found)
 			p.Severity = severity
 			b.problems = append(b.problems, p)
+		}
+		if b.errors() == before {
+			b.landsAs(s, n, &result)
 		}
 		if key := b.tableKey(s); tables.own[key] && tables.columns[key] == nil && result.Columns != nil {
 			tables.columns[key] = result.Columns
@@ -107,7 +111,7 @@ func (b *builder) sqlTables() sqlTables {
 
 // analysed refuses statements of an org's document that the analyzer cannot vouch for,
 // and tables that it found beside those that the text names.
-func (b *builder) analysed(n *yaml.Node, path string, result *configs.SQLResult) {
+func (b *builder) analysed(n *yaml.Node, path string, statement *configs.Statement, result *configs.SQLResult) {
 	if b.canonical.File.Org == "" {
 		return
 	}
@@ -117,7 +121,13 @@ func (b *builder) analysed(n *yaml.Node, path string, result *configs.SQLResult)
 			return
 		}
 	}
-	if result.Columns == nil && !slices.ContainsFunc(result.Problems, func(p configs.SQLProblem) bool { return p.Kind != configs.SQLNoTable }) {
+	onlyMissing := !slices.ContainsFunc(result.Problems, func(p configs.SQLProblem) bool { return p.Kind != configs.SQLNoTable })
+	missing := slices.DeleteFunc(b.unknownTables(result), func(name string) bool { return strings.Contains(name, ".") })
+	switch {
+	case result.Columns != nil || !onlyMissing:
+	case statement.IsQuery() && len(missing) > 0:
+		b.problem(n, path, "cannot be checked, because nothing declares the columns of %s, so that a document of an organization may not run it: declare them in schemas/%s.json beside the document", strings.Join(missing, ", "), missing[0])
+	default:
 		b.problem(n, path, "must be one SELECT: a document of an organization runs no other statement")
 	}
 	b.foreign(n, path, result.Reads)

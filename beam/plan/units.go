@@ -173,12 +173,16 @@ func (s *stepBuilder) hash() {
 		s.problem(s.at("destination"), s.path+".destination", "%s", err)
 		return
 	}
+	columns := s.out.Schema.Fields.Fingerprint()
+	if s.processor.Kind() == configs.KindQuery && s.out.inferred {
+		columns = "" // those of the statement, which is part of the config
+	}
 	interval := ""
 	if s.out.Destination.WriteMode == modeOverwrite { // the slice is no part of the unit
 		interval = s.plan.Start.String() + "/" + s.plan.End.String()
 	}
 	s.out.ConfigHash = digest(s.processor.Name(), strconv.Itoa(s.processor.Output().RowVersion), string(config), s.parameters(),
-		s.out.Schema.Fields.Fingerprint(), string(destination), interval)
+		columns, string(destination), interval)
 }
 
 // narrowed refuses a run whose parameters make a step fetch less than the slice that its

@@ -57,7 +57,11 @@ type Config struct {
 
 // Plan plans the document of a spec.
 func Plan(ctx context.Context, spec runfolder.Spec, catalog *configs.Catalog) (*plan.Plan, error) {
-	return planner(catalog.WithTables(spec.Tables)).Plan(ctx, request(spec))
+	catalog, err := catalog.WithTables(spec.Tables).WithProviders(spec.Providers)
+	if err != nil {
+		return nil, err
+	}
+	return planner(catalog).Plan(ctx, request(spec))
 }
 
 func planner(catalog *configs.Catalog) *plan.Planner {

@@ -118,6 +118,10 @@ func start(ctx context.Context, o *options, environ []string, stdout, stderr io.
 	if err != nil {
 		return err
 	}
+	if catalog, err = catalog.WithProviders(spec.Providers); err != nil {
+		return err
+	}
+	env.Static(catalog) // a deployment may have providers of its own
 	if spec.Runner == run.Dataflow {
 		if err := prepare(ctx, spec, catalog, folders.remote); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudact/convergence/beam/plan"
 	"github.com/cloudact/convergence/configs"
+	"github.com/cloudact/convergence/launcher/notify"
 	"github.com/cloudact/convergence/transforms/pricing"
 )
 
@@ -40,6 +41,11 @@ func (v validation) document(ctx context.Context, f configs.File) configs.Proble
 		return v.plans.With(v.catalog.For(f.Org)).Validate(ctx, f)
 	case configs.KindPrices:
 		return prices(f)
+	case configs.KindSettings:
+		if _, err := notify.ParseSettings(f.Text); err != nil {
+			return configs.Problems{{File: f.Name, Line: 1, Col: 1, Message: err.Error()}}
+		}
+		return nil
 	default:
 		return configs.CheckDocument(kind, tree)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/credentials"
+	"github.com/cloudact/convergence/launcher/runfolder"
 )
 
 // planner implements launcher.Planner with the catalogue and the processors of this
@@ -126,6 +127,35 @@ func tablesOf(planned *plan.Plan) (map[string]json.RawMessage, error) {
 	return out, nil
 }
 
+// results are the tables of a spec's plan, those too whose columns are found by analysing
+// SQL, which a job does not.
+func (p *planner) results(ctx context.Context, spec runfolder.Spec) (map[string]json.RawMessage, error) {
+	planned, err := p.plans.Plan(ctx, plan.Request{
+		Source: configs.File{Name: spec.File, Text: []byte(spec.Document), ID: spec.Pipeline},
+		Org:    spec.Org, Env: spec.Env, Project: spec.Project, Dataset: spec.Dataset, Location: spec.Location,
+		RunID: spec.RunID, Params: spec.Params, ProjectID: anyProject, Now: spec.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tablesOf(planned)
+}
+
+// providersOf are the providers whose credentials the steps use, for a job that runs where
+// the folder that declares them is not.
+func providersOf(planned *plan.Plan, catalog *configs.Catalog) (json.RawMessage, error) {
+	var names []string
+	for _, s := range planned.Steps {
+		if s.Provider != "" {
+			names = append(names, s.Provider)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	return catalog.Providers().JSON(names)
+}
+
 // Plan resolves, validates and plans.
 func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, now time.Time) (*launcher.Plan, error) {
 	file, err := p.file(r)
@@ -163,6 +193,9 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 		return nil, err
 	}
 	if out.Tables, err = tablesOf(planned); err != nil {
+		return nil, err
+	}
+	if out.Providers, err = providersOf(planned, p.seenBy(r.Org)); err != nil {
 		return nil, err
 	}
 	steps := slices.Clone(planned.Steps)

@@ -161,7 +161,27 @@ func (a *app) previewQuery(ctx context.Context, w *warehouse, p *plan.Plan, s *p
 		return err
 	}
 	fmt.Fprintf(a.err, "%d of %d rows; nothing was written\n", len(rows), it.TotalRows)
-	return nil
+	if len(s.Schema.Fields) > 0 {
+		return nil
+	}
+	columns, err := columnsOfResult(it.Schema)
+	if err != nil {
+		return fmt.Errorf("step %s: %w", s.ID, err)
+	}
+	return a.printDeclaration("the step declares no schema", columns)
+}
+
+// columnsOfResult are the columns of a result as a schema declares them.
+func columnsOfResult(result bigquery.Schema) (row.Schema, error) {
+	var out row.Schema
+	for _, f := range result {
+		t, err := row.ParseType(string(f.Type))
+		if err != nil || f.Repeated {
+			return nil, fmt.Errorf("column %q of the result is no type that a table of a pipeline holds; cast it, or write it with TO_JSON_STRING", f.Name)
+		}
+		out = append(out, row.Field{Name: f.Name, Type: t})
+	}
+	return out, nil
 }
 
 // printPreview prints the rows of a step and what became of the others.
@@ -187,7 +207,7 @@ func (a *app) printPreview(found run.Rows) error {
 	for _, r := range found.Rejects {
 		fmt.Fprintf(a.err, "rejected: %s: %s\n", r.Code, r.Reason)
 	}
-	return a.printDeclaration(found)
+	return a.printDeclaration("the step flattens records and declares no schema", found.Declare)
 }
 
 const widest = 48
@@ -210,16 +230,16 @@ func (a *app) shown(c row.Cell) bigquery.Value {
 	return string(text)
 }
 
-// printDeclaration prints the schema that an author declares for flattened rows.
-func (a *app) printDeclaration(found run.Rows) error {
-	if found.Declare == nil {
+// printDeclaration prints the schema that an author declares for rows of these columns.
+func (a *app) printDeclaration(why string, columns row.Schema) error {
+	if columns == nil {
 		return nil
 	}
-	text, err := json.MarshalIndent(configs.TableSchema{Fields: found.Declare}, "", "  ")
+	text, err := json.MarshalIndent(configs.TableSchema{Fields: columns}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the schema: %w", err)
 	}
-	fmt.Fprintf(a.err, "the step flattens records and declares no schema. Save this as configs/{provider}/{domain}/schemas/{name}.json and name it in destination.schema_ref:\n")
+	fmt.Fprintf(a.err, "%s. Save this as configs/{provider}/{domain}/schemas/{name}.json and name it in destination.schema_ref:\n", why)
 	fmt.Fprintf(a.out, "%s\n", text)
 	return nil
 }

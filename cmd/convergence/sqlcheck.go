@@ -179,7 +179,7 @@ func finding(err error, kind configs.SQLKind) configs.SQLProblem {
 	if !errors.As(err, &mistake) {
 		return unchecked(err)
 	}
-	for _, own := range []string{"Syntax error", "Function not found", "Table-valued function not found", "Query parameter"} {
+	for _, own := range []string{"Syntax error", "Function not found", "Table-valued function not found", "Query parameter", "Duplicate column names"} {
 		if strings.HasPrefix(mistake.Message, own) {
 			kind = configs.SQLMistake
 		}

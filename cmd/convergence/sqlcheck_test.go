@@ -55,6 +55,32 @@ func TestSQLIsCheckedAgainstDeclaredTables(t *testing.T) {
 	}
 }
 
+// TestAnOrganizationsSQLIsVouchedFor checks what a document of an org is told of a
+// statement that the analyzer cannot follow.
+func TestAnOrganizationsSQLIsVouchedFor(t *testing.T) {
+	p, _ := checkedPlanner(t)
+	for sql, want := range map[string]string{
+		"SELECT COUNT(*) AS n FROM mine":             "warning: steps[0].config.sql: nothing declares the table mine: its columns are not checked",
+		"SELECT x FROM mine":                         "steps[0].config.sql: cannot be checked, because nothing declares the columns of mine, so that a document of an organization may not run it: declare them in schemas/mine.json beside the document",
+		"DELETE FROM openai_cost_daily WHERE TRUE":   "steps[0].config.sql: must be one SELECT: a document of an organization runs no other statement",
+		"SELECT 1 AS n FROM mine, `other.billing.t`": "steps[0].config.sql: the table other.billing.t is not in the organization's dataset; a document of an organization reads no other",
+	} {
+		file := configs.File{Name: "p.yml", ID: "openai/cost/p", Org: "acme"}
+		file.Text = []byte("pipeline_id: p\nsteps:\n  - {step_id: a, ps_type: bq_transformer, destination: t, config: {sql: \"" + sql + "\"}}\n")
+		said := p.Validate(t.Context(), file)
+		got := ""
+		for _, one := range said {
+			got += one.String() + "\n"
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", sql, got, want)
+		}
+		if strings.HasPrefix(want, "warning") != (said.Err() == nil) {
+			t.Errorf("%s: error is %v", sql, said.Err())
+		}
+	}
+}
+
 func TestShippedSQLFitsTheShippedTables(t *testing.T) {
 	p, catalog := checkedPlanner(t)
 	for _, id := range catalog.List() {

@@ -98,7 +98,7 @@ func (a *app) graph(ctx context.Context, target string, params map[string]string
 	if err != nil {
 		return err
 	}
-	newPlanner(a.env, catalog)
+	planner := newPlanner(a.env, catalog)
 	files, err := documents(catalog, target)
 	if err != nil {
 		return err
@@ -109,6 +109,10 @@ func (a *app) graph(ctx context.Context, target string, params map[string]string
 	beam.Init()
 	spec := run.DryRunSpec(files[0], run.Prism, time.Now().UTC())
 	spec.Params = params
+	if spec.Tables, err = planner.results(ctx, spec); err != nil {
+		fmt.Fprintln(a.err, err)
+		return failure{err}
+	}
 	pipeline, planned, err := run.Build(ctx, spec, catalog)
 	var problems configs.Problems
 	if errors.As(err, &problems) {

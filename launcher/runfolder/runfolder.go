@@ -46,8 +46,9 @@ type Spec struct {
 	Deadline   time.Time         `json:"deadline"`
 	Runner     string            `json:"runner"` // prism, direct, dataflow, flink
 
-	Tables      map[string]json.RawMessage `json:"tables,omitempty"` // schemas that the plan found, by reference: a job need not have the folder that declares them
-	Generations map[string]int             `json:"generations"`      // unit id -> generation that the launcher opened
+	Tables      map[string]json.RawMessage `json:"tables,omitempty"`    // schemas that the plan found, by reference: a job need not have the folder that declares them
+	Providers   json.RawMessage            `json:"providers,omitempty"` // those that the steps use, likewise
+	Generations map[string]int             `json:"generations"`         // unit id -> generation that the launcher opened
 }
 
 // Job is the process that works in the folder, as its launcher started it.
