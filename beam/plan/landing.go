@@ -21,7 +21,7 @@ func (s *stepBuilder) result() (configs.TableSchema, bool) {
 }
 
 // landsAs gives a query step without a schema the columns of its statement.
-func (b *builder) landsAs(s *Step, n *yaml.Node, result *configs.SQLResult) {
+func (b *builder) landsAs(s *Step, n *yaml.Node, result *configs.SQLResult, own map[string]bool) {
 	if s.Kind != configs.KindQuery || s.Destination.Table == "" || len(s.Schema.Fields) > 0 || s.Skip {
 		return
 	}
@@ -29,7 +29,8 @@ func (b *builder) landsAs(s *Step, n *yaml.Node, result *configs.SQLResult) {
 	if len(result.Columns) == 0 {
 		if other := slices.IndexFunc(result.Problems, func(p configs.SQLProblem) bool { return p.Kind != configs.SQLNoTable }); other >= 0 {
 			b.problem(n, path, "its columns cannot be told: %s; correct it, or name the table's schema in destination.schema_ref", result.Problems[other].Message)
-		} else if !b.request.Preview {
+		} else if !b.request.Preview && !slices.ContainsFunc(result.Problems, func(p configs.SQLProblem) bool { return own[p.Table] }) {
+			// What keeps the columns of an own table from being known has been said there.
 			b.problem(n, path, "its columns cannot be told before it runs%s: run `convergence preview FILE --step %s`, save the schema that it prints and name it in destination.schema_ref", because(b.unknownTables(result)), s.ID)
 		}
 		return

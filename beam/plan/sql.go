@@ -45,7 +45,7 @@ func (b *builder) sql() {
 			b.problems = append(b.problems, p)
 		}
 		if b.errors() == before {
-			b.landsAs(s, n, &result)
+			b.landsAs(s, n, &result, tables.own)
 		}
 		if key := b.tableKey(s); tables.own[key] && tables.columns[key] == nil && result.Columns != nil {
 			tables.columns[key] = result.Columns
