@@ -37,7 +37,7 @@ func (builtProcessor) Planned() bool { return false }
 func (p builtProcessor) Output() configs.Output {
 	out := p.Processor.Output()
 	if p.Processor.Planned() && out.SchemaRef == "" && out.WriteMode == "replace_partition" {
-		out.WriteMode = "append"
+		out.WriteMode = "overwrite"
 	}
 	return out
 }
