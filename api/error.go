@@ -34,6 +34,11 @@ const (
 	codeRateLimited      = launcher.Code("RATE_LIMIT_EXCEEDED")
 	codeExists           = launcher.Code("RESOURCE_EXISTS")
 	codeDecrypt          = launcher.Code("DECRYPT") // a stored credential cannot be opened
+
+	// Of the runner of Dataflow jobs, which this package does not know.
+	codeJobRefused   = launcher.Code("DATAFLOW_REFUSED")
+	codeJobUnknown   = launcher.Code("DATAFLOW_LAUNCH")
+	codeJobNameTaken = launcher.Code("JOB_NAME_TAKEN")
 )
 
 // statuses is the only table from code to HTTP status.
@@ -72,6 +77,9 @@ var statuses = map[launcher.Code]int{
 	codeDecrypt:                       http.StatusConflict,
 	codeExists:                        http.StatusConflict,
 	launcher.CodeUnavailable:          http.StatusServiceUnavailable,
+	codeJobRefused:                    http.StatusBadGateway,
+	codeJobUnknown:                    http.StatusServiceUnavailable,
+	codeJobNameTaken:                  http.StatusConflict,
 }
 
 // Problem is an RFC 9457 answer. It holds neither internals nor secrets.

@@ -42,6 +42,11 @@ func (f *follower) stoppedResult() runfolder.Result {
 // finish records how the attempt ended, gives the claims up, and does what follows the
 // end of a run. An attempt that was taken over says nothing: its successor does.
 func (f *follower) finish(ctx context.Context, result runfolder.Result) {
+	if f.left() && result.State != runfolder.Completed && result.State != runfolder.Failed {
+		f.l.cfg.Log.Info("a job is left to the next launcher", "run", f.base.ID, "org", f.base.Org)
+		f.setErr(&Elsewhere{Run: f.base.ID})
+		return
+	}
 	defer f.release(ctx)
 	log := f.l.cfg.Log.With("run", f.base.ID, "org", f.base.Org, "pipeline", f.base.PipelineID)
 	if f.reason() == superseded {

@@ -58,6 +58,9 @@ type follower struct {
 func newFollower(l *Launcher, run Run, plan *Plan, own claim.Claim) *follower {
 	run.Attempt, run.Epoch = next(run), own.Epoch
 	engine := run.Request.Runner
+	if engine == "" && plan != nil {
+		engine = plan.Runner
+	}
 	if engine == "" {
 		engine = l.cfg.Engine
 	}
@@ -95,7 +98,7 @@ func (f *follower) stop(why ending) {
 	p := f.process
 	f.mu.Unlock()
 	if p != nil {
-		p.Stop()
+		f.end(p, why)
 	}
 }
 
@@ -253,10 +256,10 @@ func (f *follower) start(ctx context.Context, folder *runfolder.Folder) (Process
 func (f *follower) attach(process Process) {
 	f.mu.Lock()
 	f.process = process
-	stopped := f.why != byItself
+	why := f.why
 	f.mu.Unlock()
-	if stopped {
-		process.Stop()
+	if why != byItself {
+		f.end(process, why)
 	}
 }
 

@@ -74,6 +74,7 @@ type Plan struct {
 	Tables     map[string]json.RawMessage `json:"tables,omitempty"`      // declared schemas of what the steps write, by reference
 	Providers  json.RawMessage            `json:"providers,omitempty"`   // those whose credentials the steps use
 	RunOnce    bool                       `json:"run_once,omitempty"`    // a slice that has completed is not run again
+	Runner     string                     `json:"runner,omitempty"`      // that the document names; "" = the service's default
 	ForceParam string                     `json:"force_param,omitempty"` // the parameter that, when true, runs it again all the same
 	Start      civil.Date                 `json:"start"`
 	End        civil.Date                 `json:"end"` // inclusive

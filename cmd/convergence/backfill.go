@@ -186,11 +186,16 @@ func (d *desk) skipFinished(ctx context.Context, org string, days []*day) error 
 // fillDays runs the days that are not skipped, so many at a time, in ascending order, and
 // says how each has ended.
 func (a *app) fillDays(ctx context.Context, d *desk, request launcher.Request, days []*day, parallel int) error {
-	jobs, err := d.children()
+	children, err := d.children()
 	if err != nil {
 		return err
 	}
-	l := d.launcher(jobs, request.Runner, nil)
+	jobs, err := newRunners(ctx, d.env, children, d.app.logger())
+	if err != nil {
+		return err
+	}
+	defer jobs.close()
+	l := d.launcher(jobs, d.env.Runner, nil)
 	defer l.Close()
 	var printing sync.Mutex
 	var wg sync.WaitGroup

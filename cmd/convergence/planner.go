@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -178,6 +179,9 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 	if err != nil {
 		return nil, refused(file, err)
 	}
+	if err := p.env.CheckRunner(cmp.Or(r.Runner, planned.Execution.Runner)); err != nil {
+		return nil, &launcher.Error{Code: launcher.CodeNotConfigured, Message: err.Error()}
+	}
 	for _, w := range planned.Warnings {
 		if p.warn != nil {
 			p.warn(w)
@@ -185,7 +189,7 @@ func (p *planner) Plan(ctx context.Context, r launcher.Request, runID string, no
 	}
 	out := &launcher.Plan{
 		Pipeline: planned.Pipeline, File: file.Name, Text: string(file.Text), Params: withoutDates(r.Params), ProjectID: projectID, AdminEmail: email,
-		RunOnce: planned.Execution.RunOnce, ForceParam: planned.Execution.ForceParam,
+		Runner: planned.Execution.Runner, RunOnce: planned.Execution.RunOnce, ForceParam: planned.Execution.ForceParam,
 		Start: planned.Start, End: planned.End, Timeout: planned.Timeout,
 	}
 	out.Retries, out.Backoff, out.Scope = planned.Retries, planned.Backoff, planned.Scope

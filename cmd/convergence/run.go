@@ -48,7 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 	c.Flags().StringVar(&f.date, "date", "", "one day, YYYY-MM-DD")
 	c.Flags().StringVar(&f.from, "from", "", "first day")
 	c.Flags().StringVar(&f.to, "to", "", "last day, inclusive")
-	c.Flags().StringVar(&f.runner, "runner", run.Prism, "prism or direct")
+	c.Flags().StringVar(&f.runner, "runner", "", "prism, direct or dataflow; none: the pipeline's own, else that of CONVERGENCE_RUNNER")
 	c.Flags().StringArrayVar(&f.vars, "var", nil, "run parameter as name=value; repeatable")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "resolve, validate and plan, print what would run, start nothing")
 	return c
@@ -56,8 +56,8 @@ func (a *app) runCommand() *cobra.Command {
 
 // request turns flags into what the launcher is asked for.
 func (f runFlags) request(p *planner, target string) (launcher.Request, error) {
-	if f.runner != run.Prism && f.runner != run.Direct {
-		return launcher.Request{}, usageError{fmt.Errorf("--runner is %q; it must be %s or %s", f.runner, run.Prism, run.Direct)}
+	if f.runner != "" && f.runner != run.Prism && f.runner != run.Direct && f.runner != run.Dataflow {
+		return launcher.Request{}, usageError{fmt.Errorf("--runner is %q; it must be %s, %s or %s", f.runner, run.Prism, run.Direct, run.Dataflow)}
 	}
 	if err := checkOrg(f.org); err != nil {
 		return launcher.Request{}, err
@@ -178,9 +178,14 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 	shown := newProgress(a.err)
 	planner := w.planner(catalog)
 	planner.profiles = store.NewAccounts(s)
+	jobs, err := newRunners(ctx, w.env, &inProcess{env: w.env, app: a}, log)
+	if err != nil {
+		return err
+	}
+	defer jobs.close()
 	l := launcher.New(launcher.Config{
-		Store: s, Register: s, Planner: planner, Runner: &inProcess{env: w.env, app: a},
-		Dir: a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: request.Runner,
+		Store: s, Register: s, Planner: planner, Runner: jobs,
+		Dir: a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: w.env.Runner,
 		Now: launcher.Clock, Log: log, Stages: stages{w}, Ended: tell, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
 	})
 	defer l.Close()

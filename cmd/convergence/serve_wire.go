@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/cloudact/convergence/api"
-	"github.com/cloudact/convergence/beam/run"
 	"github.com/cloudact/convergence/cmd/internal/wiring"
 	"github.com/cloudact/convergence/configs"
 	"github.com/cloudact/convergence/launcher"
@@ -29,6 +28,7 @@ type parts struct {
 	metrics   *api.Metrics
 	pipelines *catalogueOf
 	once      *queue.Admission
+	runners   *runners
 	launcher  *launcher.Launcher
 	queue     *queue.Queue
 	audit     *store.Audit
@@ -61,10 +61,13 @@ func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, j
 	p.pipelines = &catalogueOf{env: w.env, planner: planner, bigquery: w.BigQuery, now: launcher.Clock, log: log}
 	self := procid.Self()
 	p.once = p.admission(self.String())
+	if p.runners, err = newRunners(context.Background(), w.env, &local.Runner{Command: job, Env: w.env.JobEnviron()}, log); err != nil {
+		return nil, err
+	}
 	p.launcher = launcher.New(launcher.Config{
 		Store: s, Register: s, Planner: planner, Stages: stages{w}, Admission: p.once,
-		Runner: &local.Runner{Command: job, Env: w.env.JobEnviron()},
-		Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: run.Prism,
+		Runner: p.runners,
+		Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: w.env.Runner,
 		Owner: self, Service: true, Retries: serviceRetries, Now: launcher.Clock, Log: log, Ended: p.ended,
 		Enqueue: func(r launcher.Run) { p.queue.Enqueue(r) },
 	})
@@ -95,6 +98,7 @@ func (p *parts) ended(ctx context.Context, r launcher.Run) error {
 func (p *parts) close() {
 	p.queue.Close()
 	p.launcher.Close()
+	p.runners.close()
 	p.audit.Close()
 }
 

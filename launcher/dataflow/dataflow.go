@@ -93,6 +93,7 @@ type Runner struct {
 var (
 	_ launcher.Runner  = (*Runner)(nil)
 	_ launcher.Adopter = (*Runner)(nil)
+	_ launcher.Remote  = (*Runner)(nil)
 )
 
 // New checks the configuration and returns a runner; it asks nobody.

@@ -64,7 +64,7 @@ func (r *Runner) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for p := range r.followed {
-		p.leave(errors.New("the launcher stopped following the job, which goes on"))
+		p.leave(errLeft)
 	}
 	clear(r.followed)
 }
@@ -107,7 +107,9 @@ func (r *Runner) lookAt(ctx context.Context, p *process) {
 	switch {
 	case errors.As(err, &answer) && answer.Code == http.StatusNotFound:
 		r.log.Error("a job has vanished", "job", p.job(), "run", p.spec.RunID)
-		r.forget(p)
+		if !r.forget(p) {
+			return
+		}
 		p.leave(errors.New("the Dataflow job is not known to the service any more"))
 		return
 	case err != nil:
@@ -123,8 +125,9 @@ func (r *Runner) lookAt(ctx context.Context, p *process) {
 			r.log.Warn("leave the result of a job; it is tried again", "job", j.Id, "run", p.spec.RunID, "error", err)
 			return
 		}
-		r.forget(p)
-		p.leave(nil)
+		if r.forget(p) {
+			p.leave(nil)
+		}
 	}
 }
 
@@ -148,11 +151,17 @@ func (r *Runner) nextTurn() []*process {
 	return next
 }
 
-func (r *Runner) forget(p *process) {
+// forget reports whether the process was still followed; who forgets it tells those that
+// wait for it.
+func (r *Runner) forget(p *process) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.followed[p] {
+		return false
+	}
 	delete(r.followed, p)
 	r.turn = slices.DeleteFunc(r.turn, func(o *process) bool { return o == p })
+	return true
 }
 
 // hurry asks for a poll before its time.

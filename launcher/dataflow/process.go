@@ -101,6 +101,18 @@ func (p *process) Stop() {
 	}
 }
 
+// IsRemote implements launcher.Remote.
+func (r *Runner) IsRemote(string) bool { return true }
+
+// Detach implements launcher.Remote: the job goes on, and Adopt finds it again.
+func (r *Runner) Detach(p launcher.Process) {
+	if one, ok := p.(*process); ok && r.forget(one) {
+		one.leave(errLeft)
+	}
+}
+
+var errLeft = errors.New("the launcher stopped following the job, which goes on")
+
 func (p *process) stop() {
 	for pause := range p.runner.pauses() {
 		err := p.request(p.runner.ctx)

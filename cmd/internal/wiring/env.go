@@ -55,6 +55,8 @@ type Environment struct {
 	DataDir          string
 	ConfigsDir       string // documents beside the shipped ones; "" = none
 	LogLevel         string
+	Runner           string            // of runs whose pipeline names none
+	Dataflow         Dataflow          // where jobs of the runner dataflow run
 	Service          Service           // of the service alone
 	Calls            Calls             // told of requests to the warehouse; nil: nobody is
 	Notify           Notify            // who tells people how runs ended

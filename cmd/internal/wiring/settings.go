@@ -90,6 +90,17 @@ var settings = []Setting{
 	{Name: "KMS_KEY", Default: "convergence-encryption-key", Help: "its name", set: text(func(e *Environment) *string { return &e.Service.kms.key })},
 	{Name: envLogLevel, Default: "INFO", Help: "DEBUG, INFO, WARNING, ERROR or CRITICAL", set: logLevel},
 
+	{Name: "CONVERGENCE_RUNNER", Default: RunnerPrism, Help: "runner of runs whose pipeline names none: prism, direct or dataflow", set: oneOf(func(e *Environment) *string { return &e.Runner }, RunnerPrism, RunnerDirect, RunnerDataflow)},
+	{Name: envTemplate, Help: "gs:// address of the container spec of the Flex Template", set: text(func(e *Environment) *string { return &e.Dataflow.Template }, bucketAddress)},
+	{Name: envRegion, Help: "region of Dataflow jobs, such as europe-west1", set: text(func(e *Environment) *string { return &e.Dataflow.Region })},
+	{Name: envFolder, Help: "gs:// folder below which Dataflow jobs find their specs and leave outcomes", set: text(func(e *Environment) *string { return &e.Dataflow.Folder }, bucketAddress)},
+	{Name: "CONVERGENCE_DATAFLOW_SERVICE_ACCOUNT", Help: "account of Dataflow workers; none: the default one of Compute Engine", set: text(func(e *Environment) *string { return &e.Dataflow.ServiceAccount })},
+	{Name: "CONVERGENCE_DATAFLOW_SUBNETWORK", Help: "subnetwork of Dataflow workers; none: the default network", set: text(func(e *Environment) *string { return &e.Dataflow.Subnetwork })},
+	{Name: "CONVERGENCE_DATAFLOW_MACHINE_TYPE", Help: "machine type of Dataflow workers; none: Dataflow chooses", set: text(func(e *Environment) *string { return &e.Dataflow.MachineType })},
+	{Name: "CONVERGENCE_DATAFLOW_MAX_WORKERS", Default: "1", Help: "most workers of a Dataflow job", set: number(func(e *Environment) *int { return &e.Dataflow.MaxWorkers }, 1000)},
+	{Name: "CONVERGENCE_DATAFLOW_ENDPOINT", Help: "base URL of a Dataflow-compatible server instead of Google's", set: text(func(e *Environment) *string { return &e.Dataflow.Endpoint }, httpURL)},
+	{Name: "CONVERGENCE_STORAGE_ENDPOINT", Help: "base URL of a Cloud-Storage-compatible server instead of Google's", set: text(func(e *Environment) *string { return &e.Dataflow.StorageEndpoint }, httpURL)},
+
 	{Name: "API_HOST", Default: "127.0.0.1", Help: "address that serve listens on", set: text(func(e *Environment) *string { return &e.Service.host }, address)},
 	{Name: "API_PORT", Default: "8001", Help: "its port", set: text(func(e *Environment) *string { return &e.Service.port }, port, address)},
 	{Name: "PORT", Help: "the same, as containers are told it", set: text(func(e *Environment) *string { return &e.Service.port }, port, address)},
