@@ -68,7 +68,8 @@ func Parse(text string) (ID, bool) {
 // Fate is what this process can tell of another one.
 type Fate int
 
-// What can be told. A process of another machine or of another container is Unknown.
+// What can be told. A process of another machine or of another container is Unknown, and
+// so is one that is stopped (SIGSTOP): it may never go on, and its heartbeat tells.
 const (
 	Unknown Fate = iota
 	Alive
@@ -86,11 +87,21 @@ func (id ID) Fate() Fate {
 	case id.Namespace != own.Namespace:
 		return Unknown
 	}
-	start, alive := StartTime(id.PID)
-	if alive && (id.Start == "" || start == id.Start) {
-		return Alive
+	start, alive, stopped := look(id.PID)
+	switch {
+	case !alive || id.Start != "" && start != id.Start:
+		return Gone
+	case stopped:
+		return Unknown
 	}
-	return Gone
+	return Alive
+}
+
+// StartTime returns when a process of this machine was started, in a form that only this
+// package reads, and whether it lives. A process that nobody has reaped yet is dead.
+func StartTime(pid int) (string, bool) {
+	start, alive, _ := look(pid)
+	return start, alive
 }
 
 func hash(text string) string {

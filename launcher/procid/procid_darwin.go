@@ -6,7 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const zombie = 5 // SZOMB of sys/proc.h
+// States of sys/proc.h.
+const (
+	halted = 4 // SSTOP
+	zombie = 5 // SZOMB
+)
 
 func machine() string {
 	id, err := unix.Sysctl("kern.uuid")
@@ -26,13 +30,11 @@ func boot() string {
 
 func namespace() string { return "" }
 
-// StartTime returns when a process of this machine was started, in a form that only this
-// package reads, and whether it lives. A process that nobody has reaped yet is dead.
-func StartTime(pid int) (string, bool) {
+func look(pid int) (start string, alive, stopped bool) {
 	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
 	if err != nil || info.Proc.P_pid != int32(pid) || info.Proc.P_stat == zombie {
-		return "", false
+		return "", false, false
 	}
 	at := info.Proc.P_starttime
-	return strconv.FormatInt(at.Sec*1_000_000+int64(at.Usec), 36), true
+	return strconv.FormatInt(at.Sec*1_000_000+int64(at.Usec), 36), true, info.Proc.P_stat == halted
 }

@@ -32,23 +32,21 @@ func namespace() string {
 	return link
 }
 
-// StartTime returns when a process of this machine was started, in a form that only this
-// package reads, and whether it lives. A process that nobody has reaped yet is dead.
-func StartTime(pid int) (string, bool) {
+func look(pid int) (start string, alive, stopped bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return "", false
+		return "", false, false
 	}
 	// The name of the program, in parentheses, may hold blanks: proc_pid_stat(5).
 	_, rest, found := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
 	fields := strings.Fields(rest)
-	const state, start = 0, 19
-	if !found || len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
-		return "", false
+	const state, started = 0, 19
+	if !found || len(fields) <= started || fields[state] == "Z" || fields[state] == "X" {
+		return "", false, false
 	}
-	ticks, err := strconv.ParseInt(fields[start], 10, 64)
+	ticks, err := strconv.ParseInt(fields[started], 10, 64)
 	if err != nil {
-		return "", false
+		return "", false, false
 	}
-	return strconv.FormatInt(ticks, 36), true
+	return strconv.FormatInt(ticks, 36), true, fields[state] == "T" || fields[state] == "t"
 }

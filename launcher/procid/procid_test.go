@@ -4,7 +4,9 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cloudact/convergence/launcher/procid"
 )
@@ -52,6 +54,34 @@ func TestFateOfProcesses(t *testing.T) {
 	} {
 		if got := c.id.Fate(); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// A process that is stopped is left to its heartbeat: it has a number and does nothing.
+func TestFateOfAStoppedProcessIsUnknown(t *testing.T) {
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	})
+	id := procid.Self()
+	id.PID = child.Process.Pid
+	id.Start, _ = procid.StartTime(id.PID)
+	for _, c := range []struct {
+		signal syscall.Signal
+		want   procid.Fate
+	}{{syscall.SIGSTOP, procid.Unknown}, {syscall.SIGCONT, procid.Alive}} {
+		if err := child.Process.Signal(c.signal); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); id.Fate() != c.want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("after %s: %d, want %d", c.signal, id.Fate(), c.want)
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ package service
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,8 +34,12 @@ func TestAServiceThatSleptPastItsLeasePublishesNothing(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	heir := w.serve(w.fresh())
-	eventually(t, "another service works on the run", func() bool { return w.provider.times(date) == 2 })
+	second := w.fresh()
+	heir := w.serve(second)
+	eventually(t, "another service has a job for the run", func() bool {
+		_, err := os.Stat(filepath.Join(second, "runs", started.ID, "job.json"))
+		return err == nil
+	})
 	w.provider.release() // of both jobs
 	if run := heir.wait("acme", started.ID); run.Status != client.Completed {
 		t.Errorf("the run ended %s: %s: %s", run.Status, run.Code, run.Error)
