@@ -30,6 +30,8 @@ type Plan struct {
 	calls   map[string]int // by operation
 	total   int
 	unnamed []string
+	under   int           // calls that are under way
+	quiet   chan struct{} // closed when none is; nil: nobody waits
 }
 
 type planned struct {
@@ -80,6 +82,37 @@ func (p *Plan) Unnamed() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.unnamed...)
+}
+
+// Settle waits until no call is under way: what a program that was killed had asked for
+// has then happened.
+func (p *Plan) Settle() {
+	p.mu.Lock()
+	if p.under == 0 {
+		p.mu.Unlock()
+		return
+	}
+	if p.quiet == nil {
+		p.quiet = make(chan struct{})
+	}
+	quiet := p.quiet
+	p.mu.Unlock()
+	<-quiet
+}
+
+func (p *Plan) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.under++
+}
+
+func (p *Plan) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.under--; p.under == 0 && p.quiet != nil {
+		close(p.quiet)
+		p.quiet = nil
+	}
 }
 
 const quoted = 300 // bytes of an unnamed call's body that are told

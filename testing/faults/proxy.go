@@ -30,13 +30,17 @@ func (p *Plan) Wrap(next http.Handler, name Namer) http.Handler {
 				return
 			}
 		}
+		p.begin()
+		defer p.end()
+		// A caller that dies or gives up meanwhile must not undo the call.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
 		if len(after) == 0 {
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}
-		// A caller that dies or gives up meanwhile must not undo the call.
 		answer := &recorder{header: http.Header{}, status: http.StatusOK}
-		next.ServeHTTP(answer, r.WithContext(context.WithoutCancel(r.Context())))
+		next.ServeHTTP(answer, r.WithContext(ctx))
 		for _, act := range after {
 			if act(r.Context(), w) {
 				return

@@ -49,18 +49,19 @@ func (x extraction) build(s beam.Scope) (beam.PCollection, error) {
 		return beam.PCollection{}, err
 	}
 	work := beam.CreateList(s, shards)
-	if len(shards) > 1 {
-		work = beam.Reshuffle(s, work)
-	}
 	fetch, starts := s.Scope("Fetch"), x.starts
 	if !starts.IsValid() {
 		starts = beam.ParDo(fetch, noStarts, beam.Impulse(fetch))
 	}
+	// The starts meet the work before the GroupByKey, not in Fetch: prism never rests while
+	// a stage that reads a side input is under way, which costs a core for as long as a
+	// provider takes. Grouping also spreads the shards over workers.
+	jobs := beam.GroupByKey(fetch, beam.ParDo(fetch, &resume{StepID: x.stepID}, work, beam.SideInput{Input: starts}))
 	pages := beam.ParDo(fetch, &Fetch{
 		StepID: x.stepID, Org: x.org, Auth: x.auth, PerSecond: max(0, x.rate.RequestsPerSecond/float64(len(shards))),
 		MaxRetries: x.rate.MaxRetries, RetryOn429: x.rate.RetryOn429,
 		TimeoutMS: int64(x.timeoutSecs) * 1000, Parallel: defaultParallel,
-	}, work, beam.SideInput{Input: starts})
+	}, jobs)
 	return beam.ParDo(s.Scope("Decode"), &Decode{
 		StepID: x.stepID, Schema: x.schema, Fingerprint: x.schema.Fingerprint(), Layout: x.layout,
 	}, pages), nil

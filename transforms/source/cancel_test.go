@@ -35,7 +35,7 @@ func TestACancelledJobEndsItsRequestsAndGoroutines(t *testing.T) {
 		cancel()
 	}()
 	partition := fmt.Sprintf(`{"unit":"u","name":"p","request":{"target":%q,"method":"GET"}}`, server.URL)
-	err := fetch.ProcessElement(ctx, "["+partition+","+partition+"]", noStarts, func(page row.Page) {
+	err := fetch.FromShard(ctx, "["+partition+","+partition+"]", noStarts, func(page row.Page) {
 		t.Errorf("page %+v of a cancelled job", page)
 	})
 	if !errors.Is(err, context.Canceled) {
@@ -63,7 +63,7 @@ func TestAnAnswerThatHangsIsGivenUpAndAskedForAgain(t *testing.T) {
 	defer fetch.Teardown()
 	var pages []row.Page
 	shard := fmt.Sprintf(`[{"unit":"u","name":"p","request":{"target":%q,"method":"GET"}}]`, server.URL)
-	if err := fetch.ProcessElement(context.Background(), shard, noStarts, func(page row.Page) { pages = append(pages, page) }); err != nil {
+	if err := fetch.FromShard(context.Background(), shard, noStarts, func(page row.Page) { pages = append(pages, page) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(pages) != 1 || pages[0].Failure != nil || pages[0].Requests < 2 {
@@ -76,7 +76,7 @@ func TestAShardThatIsNoListOfPartitionsIsAProgrammingError(t *testing.T) {
 	if err := fetch.Setup(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := fetch.ProcessElement(context.Background(), "{", noStarts, func(row.Page) {}); err == nil {
+	if err := fetch.FromShard(context.Background(), "{", noStarts, func(row.Page) {}); err == nil {
 		t.Error("no error")
 	}
 }

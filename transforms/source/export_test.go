@@ -1,6 +1,8 @@
 package source
 
 import (
+	"context"
+	"github.com/cloudact/convergence/transforms/row"
 	"net/netip"
 	"time"
 )
@@ -20,3 +22,12 @@ var RetryAfter = retryAfter
 
 // IsPublic says whether the strict guard lets an address be dialled.
 func IsPublic(address string) bool { return isPublic(netip.MustParseAddr(address).Unmap()) }
+
+// FromShard runs the partitions of a shard as the graph does: from their starts.
+func (f *Fetch) FromShard(ctx context.Context, shard string, starts func(*row.Position) bool, emit func(row.Page)) error {
+	var jobs string
+	if err := (&resume{StepID: f.StepID}).ProcessElement(shard, starts, func(text string, _ int) { jobs = text }); err != nil {
+		return err
+	}
+	return f.ProcessElement(ctx, jobs, func(*int) bool { return false }, emit)
+}

@@ -18,9 +18,12 @@ import (
 
 func init() {
 	beam.RegisterType(reflect.TypeFor[row.Position]())
-	register.DoFn4x1[context.Context, string, func(*row.Position) bool, func(row.Page), error](&Fetch{})
+	register.DoFn4x1[context.Context, string, func(*int) bool, func(row.Page), error](&Fetch{})
+	register.DoFn3x1[string, func(*row.Position) bool, func(string, int), error](&resume{})
 	register.Function2x0(noStarts)
 	register.Iter1[row.Position]()
+	register.Iter1[int]()
+	register.Emitter2[string, int]()
 	register.Emitter1[row.Page]()
 	register.Emitter1[row.Position]()
 }
@@ -30,9 +33,8 @@ const (
 	prefetched      = 2 // pages that may wait for the decoder
 )
 
-// Fetch requests the pages of the partitions in each of its elements, which are JSON
-// lists of partitions, several partitions at once, and emits pages with raw bodies.
-// Whatever a provider does ends that partition with a page that has a Failure.
+// Fetch requests the pages of the jobs in each of its elements, which are JSON lists of
+// jobs, several at once, and emits pages with raw bodies. Whatever a provider does ends that partition with a page that has a Failure.
 type Fetch struct {
 	StepID     string
 	Org        string
@@ -91,15 +93,33 @@ func startsOf(next func(*row.Position) bool) map[string]row.Position {
 	return out
 }
 
-// ProcessElement runs the partitions of one shard from their starts. Emitting and counting happen on the
-// calling goroutine alone, because Beam's emitters and counters are not thread-safe.
-func (f *Fetch) ProcessElement(ctx context.Context, shard string, starts func(*row.Position) bool, emit func(row.Page)) error {
+// resume gives the partitions of each shard, a JSON list, the pages that they start at.
+type resume struct{ StepID string }
+
+// ProcessElement emits the jobs of one shard as a key: no two shards are alike, unless
+// nothing is left of them.
+func (r *resume) ProcessElement(shard string, starts func(*row.Position) bool, emit func(string, int)) error {
 	var partitions []partition
 	if err := json.Unmarshal([]byte(shard), &partitions); err != nil {
-		return fmt.Errorf("step %s: reading its partitions: %w", f.StepID, err)
+		return fmt.Errorf("step %s: reading its partitions: %w", r.StepID, err)
+	}
+	text, err := json.Marshal(remaining(partitions, startsOf(starts)))
+	if err != nil {
+		return fmt.Errorf("step %s: writing where its partitions start: %w", r.StepID, err)
+	}
+	emit(string(text), 0)
+	return nil
+}
+
+// ProcessElement runs the jobs of one shard. Emitting and counting happen on the calling
+// goroutine alone, because Beam's emitters and counters are not thread-safe.
+func (f *Fetch) ProcessElement(ctx context.Context, shard string, _ func(*int) bool, emit func(row.Page)) error {
+	var jobs []job
+	if err := json.Unmarshal([]byte(shard), &jobs); err != nil {
+		return fmt.Errorf("step %s: reading its jobs: %w", f.StepID, err)
 	}
 	running, cancel := context.WithCancel(ctx)
-	out := f.start(running, remaining(partitions, startsOf(starts)))
+	out := f.start(running, jobs)
 	defer func() {
 		cancel()
 		for range out { // goroutines end before the element does
@@ -118,8 +138,8 @@ func (f *Fetch) ProcessElement(ctx context.Context, shard string, starts func(*r
 
 // job is a partition with the page that it starts at.
 type job struct {
-	partition
-	from row.Position
+	Partition partition    `json:"partition"`
+	From      row.Position `json:"from"`
 }
 
 // remaining leaves out the partitions that have nothing left to fetch.
@@ -165,19 +185,20 @@ func (f *Fetch) start(ctx context.Context, partitions []job) <-chan row.Page {
 // is read, so that the next request is under way while the page is decoded. A cursor of
 // an earlier attempt that the provider refuses makes the partition start over, under a
 // pass of its own: what was staged before belongs to another reading of the provider.
-func (f *Fetch) run(ctx context.Context, p job, out chan<- row.Page) {
-	chain := newChain(p.partition, f.client.limits, p.from)
-	pass, wasted := p.from.Pass, int64(0)
+func (f *Fetch) run(ctx context.Context, j job, out chan<- row.Page) {
+	p, from := j.Partition, j.From
+	chain := newChain(p, f.client.limits, from)
+	pass, wasted := from.Pass, int64(0)
 	for {
 		page := row.Page{Position: row.Position{Unit: p.Unit, Partition: p.Name, Pass: pass, Index: chain.index, First: chain.cursor}}
 		got, err := answer{}, f.credentialErr
 		if err == nil {
-			got, page.Requests, err = f.client.page(ctx, p.partition, chain.cursor)
+			got, page.Requests, err = f.client.page(ctx, p, chain.cursor)
 		}
-		if p.from.Index > 0 && chain.index == p.from.Index && isRefusal(err) {
+		if from.Index > 0 && chain.index == from.Index && isRefusal(err) {
 			wasted = page.Requests
-			p.from, pass = row.Position{}, rand.Text()
-			chain = newChain(p.partition, f.client.limits, p.from)
+			from, pass = row.Position{}, rand.Text()
+			chain = newChain(p, f.client.limits, from)
 			continue
 		}
 		page.Requests, wasted = page.Requests+wasted, 0

@@ -73,7 +73,7 @@ func (f *fivePages) fetch(t *testing.T, starts func(*row.Position) bool, names .
 		shard += fmt.Sprintf(`{"unit":"u","name":%q,"request":{"target":%q,"method":"GET"},"paging":{"cursor":true,"param":"cursor","position":"next"}}`, name, server.URL+"/"+name)
 	}
 	var pages []row.Page
-	if err := fetch.ProcessElement(context.Background(), shard+"]", starts, func(p row.Page) { pages = append(pages, p) }); err != nil {
+	if err := fetch.FromShard(context.Background(), shard+"]", starts, func(p row.Page) { pages = append(pages, p) }); err != nil {
 		t.Fatal(err)
 	}
 	return pages
