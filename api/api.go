@@ -36,6 +36,7 @@ type Config struct {
 	Runs        Runs
 	Keys        Keys
 	Ready       func(ctx context.Context) error // whether the warehouse answers
+	Storage     func() error                    // whether runs can keep files; nil = not asked
 	Stopping    func() bool                     // whether the process is shutting down
 	Version     string
 	Environment string

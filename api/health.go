@@ -93,13 +93,22 @@ func (s *service) ready(ctx context.Context, _ *struct{}) (*healthOutput, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	checks := map[string]bool{"shutdown": true, "bigquery": true}
 	if err := s.cfg.Ready(ctx); err != nil {
 		s.cfg.Log.Warn("warehouse does not answer", "error", err)
-		return &healthOutput{Status: http.StatusServiceUnavailable, Body: healthBody{
-			Status: "not_ready", Service: ServiceName, Checks: map[string]bool{"shutdown": true, "bigquery": false},
-		}}, nil
+		checks["bigquery"] = false
 	}
-	return &healthOutput{Status: http.StatusOK, Body: healthBody{
-		Status: "ready", Service: ServiceName, Version: s.cfg.Version, Checks: map[string]bool{"shutdown": true, "bigquery": true},
-	}}, nil
+	if s.cfg.Storage != nil {
+		err := s.cfg.Storage()
+		if err != nil {
+			s.cfg.Log.Warn("runs cannot keep files", "error", err)
+		}
+		checks["data_directory"] = err == nil
+	}
+	for _, ok := range checks {
+		if !ok {
+			return &healthOutput{Status: http.StatusServiceUnavailable, Body: healthBody{Status: "not_ready", Service: ServiceName, Checks: checks}}, nil
+		}
+	}
+	return &healthOutput{Status: http.StatusOK, Body: healthBody{Status: "ready", Service: ServiceName, Version: s.cfg.Version, Checks: checks}}, nil
 }

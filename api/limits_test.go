@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -285,5 +286,24 @@ func TestOnlyTheRootKeyPublishesBatches(t *testing.T) {
 	}
 	if len(p.got) != 1 || len(p.got[0].Orgs) != 2 || !p.got[0].Randomize || p.got[0].MaxJitter != 3600 {
 		t.Errorf("published %+v", p.got)
+	}
+}
+
+func TestAServiceWhoseRunsCannotKeepFilesIsNotReady(t *testing.T) {
+	var full error
+	f := newFront(t, func(c *api.Config) { c.Storage = func() error { return full } })
+	for _, c := range []struct {
+		full   error
+		status int
+		says   string
+	}{{nil, 200, `"data_directory":true`}, {errors.New("no space left on device"), 503, `"data_directory":false`}, {nil, 200, `"status":"ready"`}} {
+		full = c.full
+		w := f.ask("GET", "/health/ready", "192.0.2.1")
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), "device") {
+			t.Errorf("with %v: %d %s", c.full, w.Code, w.Body)
+		}
+		if w := f.ask("GET", "/health/live", "192.0.2.1"); w.Code != 200 {
+			t.Errorf("with %v the process is to be ended: %d", c.full, w.Code)
+		}
 	}
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/cloudact/convergence/cmd/internal/wiring"
@@ -36,4 +39,23 @@ func checkProduction(env wiring.Environment) error {
 		}
 	}
 	return errors.Join(reasons...)
+}
+
+// writable finds out whether runs can keep files in the data directory: its disk may be
+// full, or gone.
+func writable(dir string) error {
+	const probed = 4096 // bytes: a file system that is full may still take an empty file
+	runs := filepath.Join(dir, "runs")
+	if err := os.MkdirAll(runs, 0o700); err != nil {
+		return fmt.Errorf("make the folder of runs: %w", err)
+	}
+	probe, err := os.CreateTemp(runs, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("write into the folder of runs: %w", err)
+	}
+	_, err = probe.Write(make([]byte, probed))
+	if err = errors.Join(err, probe.Sync(), probe.Close(), os.Remove(probe.Name())); err != nil {
+		return fmt.Errorf("write into the folder of runs: %w", err)
+	}
+	return nil
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -41,5 +43,27 @@ func TestProductionIsRefusedWithEveryReason(t *testing.T) {
 	env, err := wiring.Read([]string{"DISABLE_AUTH=true", "RATE_LIMIT_ENABLED=false"})
 	if err != nil || checkProduction(env) != nil {
 		t.Errorf("development is held to production's rules: %v %v", err, checkProduction(env))
+	}
+}
+
+func TestWhetherRunsCanKeepFilesIsFoundOut(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		if err := writable(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs := filepath.Join(dir, "runs")
+	if left, err := os.ReadDir(runs); err != nil || len(left) != 0 {
+		t.Errorf("left behind are %v, %v", left, err)
+	}
+	if err := os.Remove(runs); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(runs, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writable(dir); err == nil {
+		t.Error("a folder that cannot be written to is writable")
 	}
 }

@@ -106,6 +106,7 @@ func (p *parts) close() {
 func (p *parts) config() api.Config {
 	env := p.w.env
 	cfg := p.app.httpConfig(env, p.log)
+	cfg.Storage = func() error { return writable(p.w.env.DataDir) }
 	cfg.Keys, cfg.Ready, cfg.Stopping = store.NewKeys(p.store), p.store.Ping, p.stopping.Load
 	if env.Service.Metrics {
 		cfg.Metrics = p.metrics

@@ -31,7 +31,7 @@ func readme(t *testing.T) string {
 func TestTheCommandsOfTheReadmeWork(t *testing.T) {
 	for _, tool := range []string{"bash", "curl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("the commands need %s", tool)
+			t.Fatalf("the commands need %s", tool)
 		}
 	}
 	root, err := filepath.Abs("../..")
