@@ -49,6 +49,9 @@ func (f *follower) finish(ctx context.Context, result runfolder.Result) {
 	}
 	defer f.release(ctx)
 	log := f.l.cfg.Log.With("run", f.base.ID, "org", f.base.Org, "pipeline", f.base.PipelineID)
+	if f.l.keeper.Doubtful() { // what others did meanwhile may not have been heard yet
+		f.l.within(recordTimeout/2, "read signals", f.l.listen)
+	}
 	if f.reason() == superseded {
 		log.Warn("the run was taken over by another process")
 		f.setErr(&Elsewhere{Run: f.base.ID})

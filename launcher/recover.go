@@ -154,20 +154,23 @@ func (l *Launcher) beatLoop() {
 	ticker := time.NewTicker(l.cfg.Heartbeat)
 	defer ticker.Stop()
 	for {
-		ctx, cancel := context.WithTimeout(l.ctx, recordTimeout)
-		if err := l.keeper.Beat(ctx); err != nil && l.ctx.Err() == nil {
-			l.cfg.Log.Warn("heartbeat", "error", err)
-		}
-		if err := l.listen(ctx); err != nil && l.ctx.Err() == nil {
-			l.cfg.Log.Warn("read signals", "error", err)
-		}
-		cancel()
+		// First what others did while this process may have slept, then that it is awake.
+		l.within(recordTimeout/2, "read signals", l.listen)
+		l.within(recordTimeout, "heartbeat", l.keeper.Beat)
 		select {
 		case <-l.ctx.Done():
 			return
 		case <-ticker.C:
 		}
 		l.sweepOwn()
+	}
+}
+
+func (l *Launcher) within(patience time.Duration, what string, do func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	if err := do(ctx); err != nil && l.ctx.Err() == nil {
+		l.cfg.Log.Warn(what, "error", err)
 	}
 }
 

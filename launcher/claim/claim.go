@@ -125,6 +125,7 @@ type Keeper struct {
 	counter int64
 	late    []Entry          // releases that could not be appended yet
 	watched map[string]pulse // other owners
+	beaten  time.Time        // when the last heartbeat that arrived was sent
 }
 
 // spent is the newest epoch of a thing that this process has held and released.
@@ -142,7 +143,15 @@ type pulse struct {
 
 // New returns a keeper that holds nothing.
 func New(cfg Config) *Keeper {
-	return &Keeper{cfg: cfg, owner: cfg.Owner.String(), held: map[string]Claim{}, past: map[string]spent{}, watched: map[string]pulse{}}
+	return &Keeper{cfg: cfg, owner: cfg.Owner.String(), held: map[string]Claim{}, past: map[string]spent{}, watched: map[string]pulse{}, beaten: time.Now()}
+}
+
+// Doubtful reports whether somebody may have succeeded this process: its last heartbeat is
+// older than the patience of others.
+func (k *Keeper) Doubtful() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return time.Since(k.beaten) >= Patience
 }
 
 // Owner is the identity of this process in registers.
@@ -292,7 +301,7 @@ func (k *Keeper) Beat(ctx context.Context) error {
 	k.mu.Lock()
 	k.counter++
 	maps.DeleteFunc(k.past, func(_ string, p spent) bool { return time.Since(p.at) > logLag })
-	late := k.late
+	late, began := k.late, time.Now()
 	k.late = nil
 	entries := append([]Entry{{Kind: KindBeat, Owner: k.owner, Counter: k.counter}}, late...)
 	k.mu.Unlock()
@@ -302,5 +311,8 @@ func (k *Keeper) Beat(ctx context.Context) error {
 		k.mu.Unlock()
 		return fmt.Errorf("append heartbeat: %w", err)
 	}
+	k.mu.Lock()
+	k.beaten = began
+	k.mu.Unlock()
 	return nil
 }

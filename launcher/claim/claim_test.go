@@ -243,3 +243,22 @@ func TestReleasedClaimIsFreeForItsOwnProcessAtOnceUnderTheNextEpoch(t *testing.T
 		}
 	})
 }
+
+// A process whose heartbeat has not arrived for as long as others are patient may have
+// been succeeded, whatever kept it.
+func TestAProcessThatHasNotBeatenDoubtsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newWorld(t, 1).keeper(1)
+		for range 3 {
+			for k.Beat(t.Context()) != nil {
+			}
+			if k.Doubtful() {
+				t.Error("it doubts itself right after a heartbeat")
+			}
+			time.Sleep(claim.Patience)
+			if !k.Doubtful() {
+				t.Error("it trusts itself although others may not")
+			}
+		}
+	})
+}

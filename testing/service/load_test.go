@@ -142,7 +142,7 @@ func (l load) test(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	ids, refusals := map[string]string{}, 0
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience*time.Duration(1+l.orgs*l.each/20)) // the last ones wait for all others
 	defer cancel()
 	posted := make(chan struct{}, l.orgs*l.each)
 	for n := range l.each {
