@@ -28,9 +28,10 @@ import (
 	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
-// TestMain makes this test binary the job of a run when it is started as one.
+// TestMain makes this test binary the job of a run, or the embedded cloud, when it is
+// started as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "job" {
+	if len(os.Args) > 1 && (os.Args[1] == "job" || os.Args[1] == "local") {
 		os.Exit(execute(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
