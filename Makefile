@@ -50,9 +50,11 @@ template: image-job ## Write bin/flex-template.json, the container spec of TEMPL
 	@bin/image/convergence-job --container_spec='$(TEMPLATE_IMAGE)' > bin/flex-template.json
 	@echo "bin/flex-template.json names $(TEMPLATE_IMAGE); put it into a bucket: gcloud storage cp bin/flex-template.json gs://BUCKET/templates/convergence.json"
 
-demo: build ## Run everything on this machine on real traffic traces and print the cost report
+demo: RUNNER ?= prism
+demo: build ## Run everything on this machine on real traffic traces and print the cost report; RUNNER=dataflow on a simulated Dataflow
+	@if [[ "$(RUNNER)" == dataflow ]]; then $(MAKE) --no-print-directory build-job; fi
 	@$(GO) build -v -ldflags '$(LDFLAGS)' -o bin/demo ./testing/demo 2>&1 | .ci/progress
-	@bin/demo -bin bin/convergence
+	@bin/demo -bin bin/convergence -job bin/convergence-job -runner $(RUNNER)
 
 # The race detector costs the analyzer and DuckDB tens of minutes of compiling and
 # memory that a laptop does not have, so packages whose tests reach them run without it.

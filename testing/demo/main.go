@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 
 	"cloud.google.com/go/civil"
 
+	"github.com/cloudact/convergence/testing/dataflowsim"
 	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
@@ -36,11 +38,13 @@ var organisations = []openai.Org{
 
 func main() {
 	bin := flag.String("bin", "bin/convergence", "the product's binary")
+	job := flag.String("job", "bin/convergence-job", "the binary of the Flex Template, for -runner dataflow")
+	runner := flag.String("runner", onPrism, "where the service's runs run: prism, or dataflow, which is simulated")
 	keep := flag.Bool("keep", false, "keep the data directory")
 	days := flag.Int("days", 5, "days over which the requests are spread")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, options{bin: *bin, keep: *keep, days: *days})
+	err := run(ctx, options{bin: *bin, job: *job, runner: *runner, keep: *keep, days: *days})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -49,9 +53,11 @@ func main() {
 }
 
 type options struct {
-	bin  string
-	keep bool
-	days int
+	bin    string
+	job    string
+	runner string
+	keep   bool
+	days   int
 }
 
 func run(ctx context.Context, o options) error {
@@ -59,7 +65,14 @@ func run(ctx context.Context, o options) error {
 	if o.days < 1 || o.days > most {
 		return fmt.Errorf("-days is %d; it must be 1 to %d", o.days, most)
 	}
+	if o.runner != onPrism && o.runner != onDataflow {
+		return fmt.Errorf("-runner is %q; it must be %s or %s", o.runner, onPrism, onDataflow)
+	}
 	bin, err := filepath.Abs(o.bin)
+	if err != nil {
+		return err
+	}
+	job, err := filepath.Abs(o.job)
 	if err != nil {
 		return err
 	}
@@ -73,12 +86,14 @@ func run(ctx context.Context, o options) error {
 		defer func() { _ = os.RemoveAll(dir) }() // the embedded cloud leaves with it
 	}
 	first := civil.Date{Year: 2026, Month: time.August, Day: 19}
-	d := &demo{bin: bin, dir: filepath.Join(dir, "data"), days: openai.Days(first, o.days)}
+	d := &demo{bin: bin, job: job, runner: o.runner, dir: filepath.Join(dir, "data"), days: openai.Days(first, o.days)}
 	if err := d.provider(); err != nil {
 		return err
 	}
 	defer d.stop()
-	for _, step := range []func(context.Context) error{d.serve, d.integrations, d.firstRun, d.report, d.reconcile, d.secondRun, d.schedule} {
+	for _, step := range []func(context.Context) error{
+		d.simulated, d.serve, d.integrations, d.firstRun, d.report, d.reconcile, d.secondRun, d.compare, d.schedule,
+	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -90,11 +105,17 @@ func run(ctx context.Context, o options) error {
 // demo is the running demonstration.
 type demo struct {
 	bin, dir string
+	job      string
+	runner   string
 	days     []civil.Date
 
 	simulator *openai.Server
 	web       *http.Server
 	baseURL   string // of the simulator
+
+	embedded *exec.Cmd        // nil where the service starts it
+	dataflow *dataflowsim.Sim // nil on prism
+	settings []string         // of the service, of where its jobs run
 
 	service service
 	before  map[string]tables // by organisation, after the first run
@@ -131,5 +152,6 @@ func (d *demo) provider() error {
 
 func (d *demo) stop() {
 	d.service.stop()
+	d.stopSimulated()
 	_ = d.web.Close()
 }

@@ -46,6 +46,7 @@ func (s *service) stop() {
 func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, d.bin, append(args, "--data-dir", d.dir)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "OPENAI_API_BASE_URL=" + d.baseURL}
+	cmd.Env = append(cmd.Env, d.settings...)
 	return cmd
 }
 

@@ -66,7 +66,7 @@ func (e Environment) checkDataflow() error {
 	switch {
 	case len(missing) > 0:
 		return fmt.Errorf("the runner dataflow is not set up: set %s", strings.Join(missing, ", "))
-	case e.Embedded():
+	case e.Embedded() && e.Dataflow.Endpoint == "": // workers of a simulated one are on this machine
 		return errors.New("the runner dataflow needs a warehouse that its workers reach, and the one in use is embedded: set " + envProject)
 	}
 	return nil
