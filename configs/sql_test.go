@@ -24,7 +24,7 @@ func environment(params map[string]string) configs.Environment {
 // render resolves the template under the key sql of a document with declared variables.
 func render(t *testing.T, template string, params map[string]string) (*configs.Statement, configs.Problems) {
 	t.Helper()
-	text := "variables:\n  org_slug: \"{org_slug}\"\n  city: Zurich\n  source: other-project.billing.export\n  part: month\n  top: 10\n  evil: \"a` b\"\n  view: v\n  from_run:\nsql: |\n  " +
+	text := "variables:\n  org_slug: \"{org_slug}\"\n  city: Zurich\n  source: other-project.billing.export\n  part: month\n  top: 10\n  rate: \"0.5\"\n  ten: \"10\"\n  evil: \"a` b\"\n  view: v\n  from_run:\nsql: |\n  " +
 		strings.ReplaceAll(template, "\n", "\n  ") + "\n"
 	tree, problems := configs.Parse(file(text))
 	if tree == nil {
@@ -45,6 +45,9 @@ func TestSQLTemplatesAreLexedNeverSpliced(t *testing.T) {
 		{"after DATE it is a CAST", "WHERE d = DATE '{start_date}' AND t < timestamp \"{end_time}\"", "WHERE d = CAST(@start_date AS DATE) AND t < CAST(@end_time AS TIMESTAMP)", "start_date STRING 2026-01-01; end_time STRING 2026-01-03T00:00:00Z"},
 		{"inside a DATE literal it is a CAST of a CONCAT", "SELECT DATE '{date}T'", "SELECT CAST(CONCAT(@date, 'T') AS DATE)", "date STRING 2026-01-01"},
 		{"in backticks it is a name", "FROM `{project}.{dataset}.t`", "FROM `my-project.acme_development.t`", ""},
+		{"after FROM and JOIN it is a name", "SELECT 1 FROM {source} AS a JOIN {{ view }} AS b USING (x)", "SELECT 1 FROM `other-project.billing.export` AS a JOIN `v` AS b USING (x)", ""},
+		{"after the FROM of EXTRACT it is a value", "SELECT EXTRACT(DAY FROM {start_ts})", "SELECT EXTRACT(DAY FROM @start_ts)", "start_ts INT64 1767225600"},
+		{"a number written as text is a number", "SELECT {rate}, {ten}", "SELECT @rate, @ten", "rate NUMERIC 0.5; ten INT64 10"},
 		{"beside a dot it is a name", "FROM {project}.{dataset}.t", "FROM `my-project`.`acme_development`.t", ""},
 		{"a dotted path is matched part by part", "FROM `{source}`", "FROM `other-project.billing.export`", ""},
 		{"in comments it is nothing", "SELECT 1 -- {nobody}\n# {nobody}\n/* {% x %} */", "SELECT 1 -- {nobody}\n# {nobody}\n/* {% x %} */", ""},
@@ -85,24 +88,24 @@ func TestSQLTemplatesAreLexedNeverSpliced(t *testing.T) {
 
 func TestSQLTemplatesRefuseWhatCannotBeAValue(t *testing.T) {
 	cases := []struct{ name, template, want string }{
-		{"text without quotes", "SELECT {city}", "p.yml:11:10: sql: variable \"city\" cannot stand here; write '{city}' for its value or `{city}` for a name"},
-		{"an unknown name", "SELECT 1,\n '{citi}'", "p.yml:12:5: sql: unknown variable \"citi\"; did you mean \"city\"?"},
-		{"a statement of Jinja", "{% if x %}", "p.yml:11:3: sql: {% %} is not supported; use {{ name }} with the filters default, upper, lower, replace"},
-		{"an unknown filter", "SELECT '{{ city | tojson }}'", "p.yml:11:11: sql: filter \"tojson\" is not supported; use default, upper, lower or replace"},
-		{"a name from a run parameter", "FROM `{from_run}`", "p.yml:11:9: sql: variable \"from_run\" is set by a run parameter and cannot be used as a name"},
-		{"a name that is none", "FROM `{evil}`", "p.yml:11:9: sql: \"a` b\" is not a name of a project, dataset or table"},
-		{"a constant from a run parameter", "CREATE VIEW v AS SELECT '{from_run}'", "p.yml:11:28: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
-		{"a bytes literal", "SELECT b'{city}'", "p.yml:11:12: sql: a bytes literal cannot hold a variable; use CAST('{name}' AS BYTES)"},
-		{"a backslash before it", `SELECT 'a\\{city}'`, "p.yml:11:13: sql: a backslash or quote cannot stand right before a variable"},
-		{"a backslash before it in a constant", `CREATE VIEW v AS SELECT 'a\\{city}'`, "p.yml:11:30: sql: a backslash or quote cannot stand right before a variable"},
-		{"a raw constant", "CREATE VIEW v AS SELECT r'{city}'", "p.yml:11:29: sql: a raw literal cannot hold a variable here, where SQL takes constants only; write it without the prefix"},
-		{"a constant of PIVOT from a run parameter", "FROM t PIVOT(SUM(x) FOR c IN ('{from_run}'))", "p.yml:11:34: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
-		{"a name beside a dot from a run parameter", "FROM {from_run}.t", "p.yml:11:8: sql: variable \"from_run\" is set by a run parameter and cannot be used as a name"},
-		{"a date part from a run parameter", "SELECT DATE_TRUNC(d, {from_run})", "p.yml:11:24: sql: variable \"from_run\" cannot stand here; write '{from_run}' for its value or `{from_run}` for a name"},
-		{"a date part that is none", "SELECT DATE_TRUNC(d, {city})", "p.yml:11:24: sql: variable \"city\" cannot stand here; write '{city}' for its value or `{city}` for a name"},
-		{"an unknown name after DATE", "SELECT DATE '{dat}'", "p.yml:11:16: sql: unknown variable \"dat\"; did you mean \"date\"?"},
-		{"an open comment", "SELECT 1 /* {city}", "p.yml:11:12: sql: a quote or comment starts here and never ends"},
-		{"an open quote", "SELECT 'a", "p.yml:11:10: sql: a quote or comment starts here and never ends"},
+		{"text without quotes", "SELECT {city}", "p.yml:13:10: sql: variable \"city\" cannot stand here; write '{city}' for its value or `{city}` for a name"},
+		{"an unknown name", "SELECT 1,\n '{citi}'", "p.yml:14:5: sql: unknown variable \"citi\"; did you mean \"city\"?"},
+		{"a statement of Jinja", "{% if x %}", "p.yml:13:3: sql: {% %} is not supported; use {{ name }} with the filters default, upper, lower, replace"},
+		{"an unknown filter", "SELECT '{{ city | tojson }}'", "p.yml:13:11: sql: filter \"tojson\" is not supported; use default, upper, lower or replace"},
+		{"a name from a run parameter", "FROM `{from_run}`", "p.yml:13:9: sql: variable \"from_run\" is set by a run parameter and cannot be used as a name"},
+		{"a name that is none", "FROM `{evil}`", "p.yml:13:9: sql: \"a` b\" is not a name of a project, dataset or table"},
+		{"a constant from a run parameter", "CREATE VIEW v AS SELECT '{from_run}'", "p.yml:13:28: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
+		{"a bytes literal", "SELECT b'{city}'", "p.yml:13:12: sql: a bytes literal cannot hold a variable; use CAST('{name}' AS BYTES)"},
+		{"a backslash before it", `SELECT 'a\\{city}'`, "p.yml:13:13: sql: a backslash or quote cannot stand right before a variable"},
+		{"a backslash before it in a constant", `CREATE VIEW v AS SELECT 'a\\{city}'`, "p.yml:13:30: sql: a backslash or quote cannot stand right before a variable"},
+		{"a raw constant", "CREATE VIEW v AS SELECT r'{city}'", "p.yml:13:29: sql: a raw literal cannot hold a variable here, where SQL takes constants only; write it without the prefix"},
+		{"a constant of PIVOT from a run parameter", "FROM t PIVOT(SUM(x) FOR c IN ('{from_run}'))", "p.yml:13:34: sql: variable \"from_run\" is set by a run parameter and cannot be used here, where SQL takes constants only"},
+		{"a name beside a dot from a run parameter", "FROM {from_run}.t", "p.yml:13:8: sql: variable \"from_run\" is set by a run parameter and cannot be used as a name"},
+		{"a date part from a run parameter", "SELECT DATE_TRUNC(d, {from_run})", "p.yml:13:24: sql: variable \"from_run\" cannot stand here; write '{from_run}' for its value or `{from_run}` for a name"},
+		{"a date part that is none", "SELECT DATE_TRUNC(d, {city})", "p.yml:13:24: sql: variable \"city\" cannot stand here; write '{city}' for its value or `{city}` for a name"},
+		{"an unknown name after DATE", "SELECT DATE '{dat}'", "p.yml:13:16: sql: unknown variable \"dat\"; did you mean \"date\"?"},
+		{"an open comment", "SELECT 1 /* {city}", "p.yml:13:12: sql: a quote or comment starts here and never ends"},
+		{"an open quote", "SELECT 'a", "p.yml:13:10: sql: a quote or comment starts here and never ends"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -116,7 +119,7 @@ func TestSQLTemplatesRefuseWhatCannotBeAValue(t *testing.T) {
 
 func TestAVariableWithoutAValueIsAnErrorWhereItIsUsed(t *testing.T) {
 	_, problems := render(t, "SELECT '{from_run}'", nil)
-	want := `p.yml:11:11: sql: variable "from_run" has no value; set it with --var from_run=VALUE or in the run's parameters`
+	want := `p.yml:13:11: sql: variable "from_run" has no value; set it with --var from_run=VALUE or in the run's parameters`
 	if got := problems.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
