@@ -54,6 +54,12 @@ func (f *follower) finish(ctx context.Context, result runfolder.Result) {
 	}
 	if f.reason() == superseded {
 		log.Warn("the run was taken over by another process")
+		// What this one has projected since may have hidden what the successor did.
+		rctx, cancel := context.WithTimeout(ctx, recordTimeout)
+		defer cancel()
+		if now, err := f.l.read(rctx, f.base.Org, f.base.ID); err == nil {
+			f.l.projector.add(now)
+		}
 		f.setErr(&Elsewhere{Run: f.base.ID})
 		return
 	}
