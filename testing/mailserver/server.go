@@ -125,14 +125,10 @@ func (s *Server) serve(conn net.Conn) {
 			}
 			conn, r, l.Encrypted = secured, bufio.NewReader(secured), true
 		case "AUTH":
-			_, token, _ := strings.Cut(rest, " ")
-			raw, _ := base64.StdEncoding.DecodeString(token)
-			parts := strings.Split(string(raw), "\x00")
-			if !l.Encrypted || len(parts) != 3 || parts[2] != Password {
+			if l.User = userOf(rest); !l.Encrypted || l.User == "" {
 				say("535 authentication failed")
 				continue
 			}
-			l.User = parts[1]
 			say("235 welcome")
 		case "MAIL":
 			if refusal := s.takeRefusal(); refusal != "" {
@@ -167,6 +163,17 @@ func (s *Server) serve(conn net.Conn) {
 			say("250 ok")
 		}
 	}
+}
+
+// userOf reads AUTH PLAIN; "" is somebody who does not know the password.
+func userOf(rest string) string {
+	_, token, _ := strings.Cut(rest, " ")
+	raw, _ := base64.StdEncoding.DecodeString(token)
+	parts := strings.Split(string(raw), "\x00")
+	if len(parts) != 3 || parts[2] != Password {
+		return ""
+	}
+	return parts[1]
 }
 
 func address(rest string) string {
