@@ -112,11 +112,7 @@ func (s *Server) serve(conn net.Conn) {
 		verb, rest, _ := strings.Cut(line, " ")
 		switch strings.ToUpper(verb) {
 		case "EHLO", "HELO":
-			if l.Encrypted {
-				say("250-mail.test\r\n250-8BITMIME\r\n250 AUTH PLAIN")
-			} else {
-				say("250-mail.test\r\n250 STARTTLS")
-			}
+			say(map[bool]string{false: "250-mail.test\r\n250 STARTTLS", true: "250-mail.test\r\n250-8BITMIME\r\n250 AUTH PLAIN"}[l.Encrypted])
 		case "STARTTLS":
 			say("220 go ahead")
 			secured := tls.Server(conn, s.config)
