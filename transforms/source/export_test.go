@@ -2,9 +2,10 @@ package source
 
 import (
 	"context"
-	"github.com/cloudact/convergence/transforms/row"
 	"net/netip"
 	"time"
+
+	"github.com/cloudact/convergence/transforms/row"
 )
 
 // QuickRetries shortens the waits between attempts; limits themselves stay.
