@@ -138,20 +138,11 @@ func (s *Server) serve(conn net.Conn) {
 			say("250 ok")
 		case "DATA":
 			say("354 go on")
-			text, err := io.ReadAll(textproto.NewReader(r).DotReader())
+			answer, err := s.take(r, l)
 			if err != nil {
 				return
 			}
-			if l.Message, err = mail.ReadMessage(strings.NewReader(string(text))); err != nil || l.User == "" {
-				say("554 not like this")
-				continue
-			}
-			body, _ := io.ReadAll(l.Message.Body)
-			l.Body = string(body)
-			s.mu.Lock()
-			s.mails = append(s.mails, l)
-			s.mu.Unlock()
-			say("250 taken")
+			say(answer)
 		case "QUIT":
 			say("221 bye")
 			return
@@ -159,6 +150,28 @@ func (s *Server) serve(conn net.Conn) {
 			say("250 ok")
 		}
 	}
+}
+
+// take reads the text of a letter, keeps it, and says what to answer; an error means that
+// the connection is gone.
+func (s *Server) take(r *bufio.Reader, l Letter) (answer string, err error) {
+	text, err := io.ReadAll(textproto.NewReader(r).DotReader())
+	if err != nil {
+		return "", err
+	}
+	message, err := mail.ReadMessage(strings.NewReader(string(text)))
+	if err != nil || l.User == "" {
+		return "554 not like this", nil
+	}
+	body, err := io.ReadAll(message.Body)
+	if err != nil {
+		return "554 not like this", nil
+	}
+	l.Message, l.Body = message, string(body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mails = append(s.mails, l)
+	return "250 taken", nil
 }
 
 // userOf reads AUTH PLAIN; "" is somebody who does not know the password.
