@@ -108,9 +108,11 @@ func TestRepeatedBundlesDoubleNothingInAnyWriteMode(t *testing.T) {
 			t.Errorf("undisturbed, %s holds %s, not %s", id, got, all)
 		}
 	}
+	// Fewer workers are lost than a bundle has tries: one that is slow may be under way at
+	// each loss.
 	for name, f := range map[string]dataflowsim.Faults{
 		"every bundle twice at once":        {Twice: true},
-		"workers lost after their work":     {LoseBundles: []int{2, 5, 9, 14}},
+		"workers lost after their work":     {LoseBundles: []int{2, 5, 11}},
 		"twice, and workers lost after all": {Twice: true, LoseBundles: []int{3, 8, 20}},
 	} {
 		t.Run(name, func(t *testing.T) {
