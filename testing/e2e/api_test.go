@@ -145,7 +145,7 @@ func TestTheServiceTellsHowItIs(t *testing.T) {
 		t.Errorf("/health/live: %+v, %v", live, err)
 	}
 	ready, err := nobody.Ready(ctx)
-	if err != nil || ready.Status != "ready" || !cmp.Equal(ready.Checks, map[string]bool{"shutdown": true, "bigquery": true}) {
+	if err != nil || ready.Status != "ready" || !cmp.Equal(ready.Checks, map[string]bool{"shutdown": true, "bigquery": true, "data_directory": true}) {
 		t.Errorf("/health/ready: %+v, %v", ready, err)
 	}
 	if text := get(t, s, "/"); !strings.Contains(text, "Welcome to convergence-data-pipeline") || !strings.Contains(text, "/openapi.json") {

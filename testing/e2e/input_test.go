@@ -113,7 +113,7 @@ func TestWrongInputIsOneLineAndStartsNothing(t *testing.T) {
 		"run: no such day":           {invocation{args: []string{"run", usageCost, "--date", "2026-02-30"}}, 2, `--date is "2026-02-30"; write it as YYYY-MM-DD`},
 		"run: day and range":         {invocation{args: []string{"run", usageCost, "--date", "2026-02-03", "--from", "2026-02-01"}}, 1, "either date or a range"},
 		"run: range backwards":       {invocation{args: []string{"run", usageCost, "--from", "2026-02-03", "--to", "2026-02-01"}}, 1, "end_date 2026-02-01 is before start_date 2026-02-03"},
-		"run: no such runner":        {invocation{args: []string{"run", usageCost, "--runner", "spark"}}, 2, `--runner is "spark"; it must be prism or direct`},
+		"run: no such runner":        {invocation{args: []string{"run", usageCost, "--runner", "spark"}}, 2, `--runner is "spark"; it must be prism, direct or dataflow`},
 		"run: var without value":     {invocation{args: []string{"run", usageCost, "--var", "region"}}, 2, `--var is "region"; write it as name=value`},
 		"run: undeclared var":        {invocation{args: []string{"run", usageCost, "--var", "region=eu"}}, 1, "parameter region: is not declared by this pipeline"},
 		"run: no organisation":       {invocation{args: []string{"run", usageCost, "--org", "Acme Corp"}}, 2, `--org is "Acme Corp"; slugs are 3 to 50 lower-case letters, digits and underscores`},
