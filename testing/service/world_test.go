@@ -68,6 +68,7 @@ type world struct {
 	configs  string
 	orgs     []string
 	store    *store.Store // past every fault
+	day      civil.Date   // on which the test began
 
 	mu       sync.Mutex
 	services int
@@ -76,7 +77,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	l := newLab(t)
-	w := &world{lab: l, plan: &faults.Plan{}, provider: &provider{}, configs: filepath.Join(l.dir, "configs")}
+	w := &world{lab: l, plan: &faults.Plan{}, provider: &provider{}, configs: filepath.Join(l.dir, "configs"), day: civil.DateOf(time.Now().UTC())}
 	front, err := front(l.bigQuery, w.plan)
 	if err != nil {
 		t.Fatal(err)
