@@ -230,13 +230,7 @@ func (a *app) fillDays(ctx context.Context, d *desk, request launcher.Request, d
 func (d *day) fill(ctx context.Context, l *launcher.Launcher, r launcher.Request) {
 	begun := time.Now()
 	defer func() { d.Seconds = time.Since(begun).Seconds() }()
-	started, _, err := l.Launch(ctx, r)
-	if err == nil {
-		d.Run = started.ID
-		stop := context.AfterFunc(ctx, func() { l.Stop(started.ID) })
-		defer stop()
-		started, err = l.Wait(context.WithoutCancel(ctx), r.Org, started.ID)
-	}
+	ended, err := toEnd(ctx, l, r, func(started launcher.Run) { d.Run = started.ID })
 	var coded *launcher.Error
 	switch {
 	case errors.As(err, &coded):
@@ -246,8 +240,8 @@ func (d *day) fill(ctx context.Context, l *launcher.Launcher, r launcher.Request
 		d.Outcome, d.Error = outcomeFailed, err.Error()
 		return
 	}
-	d.Outcome, d.Code, d.Error = strings.ToLower(string(started.State)), started.Code, started.Error
-	for _, s := range started.Steps {
+	d.Outcome, d.Code, d.Error = strings.ToLower(string(ended.State)), ended.Code, ended.Error
+	for _, s := range ended.Steps {
 		d.Rows += s.Counts.Rows
 		d.Published += s.Published
 		d.Adopted += s.Counts.Adopted

@@ -189,18 +189,32 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 		Now: launcher.Clock, Log: log, Stages: stages{w}, Ended: tell, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
 	})
 	defer l.Close()
-	started, _, err := l.Launch(ctx, request)
+	ended, err := toEnd(ctx, l, request, func(r launcher.Run) {
+		fmt.Fprintf(a.err, "run %s of %s\n", r.ID, r.PipelineID)
+	})
 	if err != nil {
 		return a.explain(err)
 	}
-	fmt.Fprintf(a.err, "run %s of %s\n", started.ID, started.PipelineID)
-	stop := context.AfterFunc(ctx, func() { l.Stop(started.ID) })
-	defer stop()
-	ended, err := l.Wait(context.WithoutCancel(ctx), request.Org, started.ID)
-	if err != nil {
-		return err
-	}
 	return a.printRun(ended)
+}
+
+// toEnd launches a run and waits for its end; began hears of the run. When the request is
+// answered with the active run of another command and that one is lost, it is launched
+// again, and goes on with what the lost one staged. When ctx ends the run is stopped.
+func toEnd(ctx context.Context, l *launcher.Launcher, r launcher.Request, began func(launcher.Run)) (launcher.Run, error) {
+	for {
+		started, existing, err := l.Launch(ctx, r)
+		if err != nil {
+			return launcher.Run{}, err
+		}
+		began(started)
+		stop := context.AfterFunc(ctx, func() { l.Stop(started.ID) })
+		ended, err := l.Wait(context.WithoutCancel(ctx), r.Org, started.ID)
+		stop()
+		if err != nil || !existing || ended.Code != string(launcher.CodeLost) || ctx.Err() != nil {
+			return ended, err
+		}
+	}
 }
 
 func (a *app) printRun(r launcher.Run) error {
