@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudact/convergence/api/client"
+	"github.com/cloudact/convergence/testing/lab"
 	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
@@ -31,7 +32,7 @@ type problem struct {
 
 func (s *service) refused(t *testing.T, c call) problem {
 	t.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), c.method, s.url+c.path, strings.NewReader(c.body))
+	request, err := http.NewRequestWithContext(context.Background(), c.method, s.URL+c.path, strings.NewReader(c.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,18 +149,18 @@ func TestTheServiceTellsHowItIs(t *testing.T) {
 	if err != nil || ready.Status != "ready" || !cmp.Equal(ready.Checks, map[string]bool{"shutdown": true, "bigquery": true, "data_directory": true}) {
 		t.Errorf("/health/ready: %+v, %v", ready, err)
 	}
-	if text := get(t, s, "/"); !strings.Contains(text, "Welcome to convergence-data-pipeline") || !strings.Contains(text, "/openapi.json") {
+	if text := s.Text(t, s.keys["acme"], "/"); !strings.Contains(text, "Welcome to convergence-data-pipeline") || !strings.Contains(text, "/openapi.json") {
 		t.Errorf("/: %s", text)
 	}
 	var document struct {
 		Paths map[string]any `json:"paths"`
 	}
-	if err := json.Unmarshal([]byte(get(t, s, "/openapi.json")), &document); err != nil || document.Paths["/api/v1/pipelines/runs/{id}"] == nil {
+	if err := json.Unmarshal([]byte(s.Text(t, s.keys["acme"], "/openapi.json")), &document); err != nil || document.Paths["/api/v1/pipelines/runs/{id}"] == nil {
 		t.Errorf("/openapi.json: %v with %d paths", err, len(document.Paths))
 	}
 	// Without its warehouse the service lives but is not ready until a new one is there.
 	w.stopWarehouse()
-	w.eventually("the service has a warehouse again", func() bool {
+	lab.Eventually(w.t, "the service has a warehouse again", func() bool {
 		ready, err := nobody.Ready(ctx)
 		return err == nil && ready.Status == "ready"
 	})
@@ -169,7 +170,7 @@ func TestOnlyLiveOrganisationsAreServed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, openai.Org{Name: "paying", AdminKey: "sk-admin-1"})
 	names := []string{"paying", "last_day", "lapsed", "ended", "cancelled", "suspended", "expired_key", "revoked_key", "reader"}
-	w.serve(names...).stop()
+	w.serve(names...).Stop()
 	for _, statement := range []string{
 		"UPDATE organizations.org_subscriptions SET status = 'ACTIVE' WHERE org_slug = 'paying'",
 		"UPDATE organizations.org_subscriptions SET trial_end_date = CURRENT_DATE() WHERE org_slug = 'last_day'",

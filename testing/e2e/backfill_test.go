@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 func (v *victim) backfill(days, parallel int, more ...string) []string {
@@ -51,8 +52,8 @@ func (v *victim) killTree() {
 
 func TestABackfillThatIsKilledGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	v := l.victim(t, "backfilled", mode("replace").document(), &api{pages: 2, rows: 10}, false)
+	l := lab.New(t)
+	v := newVictim(t, l, "backfilled", mode("replace").document(), &api{pages: 2, rows: 10}, false)
 	for i := range backfillKills {
 		v.plan.Set(faults.Rule{Op: faults.Publish, When: []faults.When{faults.Before, faults.After}[i%2], Nth: backfillDays / (2 * backfillKills), Do: faults.Kill(v.killTree)})
 		if got := v.attempt(v.backfill(backfillDays, 3)...); got.code != -1 {
@@ -90,7 +91,7 @@ func TestABackfillThatIsKilledGoesOnWhereItWas(t *testing.T) {
 func operated(t *testing.T, bad int) *victim {
 	t.Helper()
 	document := strings.Replace(mode("merge").document(), "max_rejected: 1%", "max_rejected: 50%", 1)
-	return newLab(t).victim(t, "operated", document, &api{pages: 2, rows: 10, bad: bad}, false)
+	return newVictim(t, lab.New(t), "operated", document, &api{pages: 2, rows: 10, bad: bad}, false)
 }
 
 func (v *victim) decode(into any, args ...string) {
@@ -235,7 +236,7 @@ func (v *victim) refuses(code int, message string, args ...string) {
 
 func TestAFailedRunIsRetriedFromWhatItStaged(t *testing.T) {
 	t.Parallel()
-	v := newLab(t).victim(t, "retried", mode("replace").document(), &api{pages: 2, rows: 10}, false)
+	v := newVictim(t, lab.New(t), "retried", mode("replace").document(), &api{pages: 2, rows: 10}, false)
 	v.plan.Set(faults.Rule{Op: faults.Publish, When: faults.Before, Do: faults.Fail(400, "invalidQuery")})
 	if got := v.attempt(v.runDays(1)...); got.code != 1 {
 		t.Fatalf("the run ended with %d: %s", got.code, got.stderr)
@@ -255,12 +256,12 @@ func TestAFailedRunIsRetriedFromWhatItStaged(t *testing.T) {
 
 func TestARunOfAnotherProcessIsCancelled(t *testing.T) {
 	t.Parallel()
-	v := newLab(t).victim(t, "cancelled", mode("replace").document(), &api{pages: 2, rows: 10}, false)
+	v := newVictim(t, lab.New(t), "cancelled", mode("replace").document(), &api{pages: 2, rows: 10}, false)
 	gate := faults.NewGate()
 	defer gate.Open()
 	v.plan.Set(faults.Rule{Op: faults.Page, When: faults.Before, Nth: 2, Do: gate.Pause()})
 	owner := v.command(v.runDays(1)...)
-	said := &buffer{}
+	said := &lab.Buffer{}
 	owner.Stdout, owner.Stderr = said, said
 	v.start(owner)
 	defer func() { _ = syscall.Kill(-owner.Process.Pid, syscall.SIGKILL) }()

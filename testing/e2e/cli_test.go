@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // commands are all of them; the two of the flag library are not ours.
@@ -207,7 +209,7 @@ func TestLocalServesOtherClientsUntilItIsStopped(t *testing.T) {
 	var record struct {
 		BigQuery string `json:"bigquery_url"`
 	}
-	w.eventually("the embedded BigQuery tells its address", func() bool {
+	lab.Eventually(w.t, "the embedded BigQuery tells its address", func() bool {
 		b, err := os.ReadFile(filepath.Join(w.data, "server.json"))
 		return err == nil && json.Unmarshal(b, &record) == nil
 	})

@@ -7,11 +7,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 func TestTheDemoShowsItsReportAndReconcilesEveryCent(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	demo := filepath.Join(t.TempDir(), "demo")
 	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", demo, "./testing/demo")
@@ -19,7 +21,7 @@ func TestTheDemoShowsItsReportAndReconcilesEveryCent(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the demo: %v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(ctx, demo, "-bin", binary, "-days", "1").CombinedOutput()
+	out, err := exec.CommandContext(ctx, demo, "-bin", lab.Binary, "-days", "1").CombinedOutput()
 	if err != nil {
 		t.Fatalf("demo: %v\n%s", err, out)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudact/convergence/api/client"
+	"github.com/cloudact/convergence/testing/lab"
 	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
@@ -96,10 +97,10 @@ func TestAMissingCredentialIsNamed(t *testing.T) {
 }
 
 // background starts a command and returns what it will have written, and its end.
-func (w *world) background(args ...string) (*exec.Cmd, *buffer, chan error) {
+func (w *world) background(args ...string) (*exec.Cmd, *lab.Buffer, chan error) {
 	w.t.Helper()
 	cmd := w.command(context.Background(), invocation{args: args})
-	out := &buffer{}
+	out := &lab.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -117,10 +118,10 @@ func TestCtrlCStopsARunThatTheSameCommandCompletes(t *testing.T) {
 	acme := orgs("acme")
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
-	w.provider.hold(0)
+	w.provider.Hold(0)
 	args := []string{"run", usageCost, "--org", "acme", "--from", "2026-08-19", "--to", "2026-08-20"}
 	cmd, out, ended := w.background(args...)
-	w.held()
+	w.provider.Held(t)
 	begun := time.Now()
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -131,7 +132,7 @@ func TestCtrlCStopsARunThatTheSameCommandCompletes(t *testing.T) {
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 			t.Errorf("ended with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(lab.Patience):
 		t.Fatal("Ctrl-C did not end the run")
 	}
 	t.Logf("stopped within %s", time.Since(begun).Round(time.Millisecond))
@@ -147,7 +148,7 @@ func TestCtrlCStopsARunThatTheSameCommandCompletes(t *testing.T) {
 		t.Errorf("org_meta_pipeline_runs: %s", diff)
 	}
 
-	w.provider.release()
+	w.provider.Release()
 	if text := w.ok(args...); !strings.Contains(text, "completed in ") {
 		t.Errorf("the same command printed\n%s", text)
 	}
@@ -164,13 +165,13 @@ func TestAStoppedServiceLeavesItsRunsForTheNext(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold(1)
+	w.provider.Hold(1)
 	started := s.start("acme")
-	w.held()
+	w.provider.Held(t)
 	s.running("acme", started.ID, "extract_usage")
 	job := s.jobOf(started.ID)
-	s.stop()
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+	s.Stop()
+	if code := s.Code; code != 0 {
 		t.Errorf("the service ended with %d", code)
 	}
 	if line := procFile(job, "cmdline"); strings.Contains(line, started.ID) {
@@ -183,7 +184,7 @@ func TestAStoppedServiceLeavesItsRunsForTheNext(t *testing.T) {
 	if left.State != "PENDING" || left.Code != "INTERRUPTED" {
 		t.Errorf("with no service the run is %+v", left)
 	}
-	w.provider.release()
+	w.provider.Release()
 
 	again := w.serve("acme")
 	if run := again.completed("acme", started.ID); run.Attempt != 1 || run.Code != "" {
@@ -199,9 +200,9 @@ func TestAKilledJobIsLostNeverSuccessful(t *testing.T) {
 	w.triesOnce(acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold(1)
+	w.provider.Hold(1)
 	started := s.start("acme")
-	w.held()
+	w.provider.Held(t)
 	s.running("acme", started.ID, "extract_usage")
 	if err := syscall.Kill(s.jobOf(started.ID), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -211,7 +212,7 @@ func TestAKilledJobIsLostNeverSuccessful(t *testing.T) {
 		t.Errorf("the run is %+v", run)
 	}
 	checkEnded(t, run)
-	w.provider.release()
+	w.provider.Release()
 	s.completed("acme", s.startAfter("acme", run.ID).ID)
 	checkBill(t, w, "acme")
 }
@@ -235,7 +236,7 @@ func TestAnEqualRunIsNotStartedTwice(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold(0)
+	w.provider.Hold(0)
 	type answer struct {
 		started client.Started
 		err     error
@@ -269,12 +270,12 @@ func TestAnEqualRunIsNotStartedTwice(t *testing.T) {
 	if len(ids) != 1 || pending != 1 {
 		t.Errorf("%d equal posts: runs %v, %d of them new", posts, ids, pending)
 	}
-	w.held()
+	w.provider.Held(t)
 	other, err := s.as("acme").Run(context.Background(), "acme", shipped, client.RunOptions{Date: "2026-08-19"})
 	if err != nil || ids[other.ID] {
 		t.Errorf("a run of another interval is %s, %v", other.ID, err)
 	}
-	w.provider.release()
+	w.provider.Release()
 	for id := range ids {
 		s.completed("acme", id)
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // writeMode is a way to land rows.
@@ -63,7 +64,7 @@ steps:
 // landed wants every row of the provider once.
 func (v *victim) landed(days int) {
 	v.t.Helper()
-	got := v.lab.lines(v.t, "SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, service)), CAST(2 * SUM(units) AS INT64) FROM `"+v.dataset()+".usage`")
+	got := v.lab.Lines(v.t, "SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, service)), CAST(2 * SUM(units) AS INT64) FROM `"+v.dataset()+".usage`")
 	if diff := cmp.Diff([]string{v.api.want(days)}, got); diff != "" {
 		v.t.Errorf("rows, different rows and twice the units: %s", diff)
 	}
@@ -84,7 +85,7 @@ func (v *victim) buried() {
 // statement, so a day of which a row is seen was published.
 func (v *victim) publishedDays() []string {
 	v.t.Helper()
-	_, err := v.lab.client.Dataset(v.dataset()).Table("usage").Metadata(context.Background())
+	_, err := v.lab.Client.Dataset(v.dataset()).Table("usage").Metadata(context.Background())
 	var api *googleapi.Error
 	if errors.As(err, &api) && api.Code == http.StatusNotFound { // of the table, or of the dataset
 		return nil
@@ -92,7 +93,7 @@ func (v *victim) publishedDays() []string {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return v.lab.lines(v.t, "SELECT DISTINCT usage_date FROM `"+v.dataset()+".usage`")
+	return v.lab.Lines(v.t, "SELECT DISTINCT usage_date FROM `"+v.dataset()+".usage`")
 }
 
 // resumedWell wants the run after a kill to have asked for what it may. A day that was
@@ -129,7 +130,7 @@ func (v *victim) resumedWell(m writeMode, days int, published []string, first, s
 	}
 	// The step says so itself: what it adopted and what it fetched are all pages, and what
 	// it calls fetched again had been asked for.
-	told := v.lab.lines(v.t, "SELECT IFNULL(CAST(JSON_VALUE(s.metadata, '$.counts.pages') AS INT64), 0) + IFNULL(CAST(JSON_VALUE(s.metadata, '$.counts.adopted') AS INT64), 0),"+
+	told := v.lab.Lines(v.t, "SELECT IFNULL(CAST(JSON_VALUE(s.metadata, '$.counts.pages') AS INT64), 0) + IFNULL(CAST(JSON_VALUE(s.metadata, '$.counts.adopted') AS INT64), 0),"+
 		" IFNULL(CAST(JSON_VALUE(s.metadata, '$.counts.pages') AS INT64), 0), IFNULL(CAST(JSON_VALUE(s.metadata, '$.counts.refetched') AS INT64), 0) <= "+fmt.Sprint(again)+
 		" FROM organizations.org_meta_step_logs AS s JOIN organizations.org_meta_pipeline_runs AS r USING (pipeline_logging_id)"+
 		" WHERE r.org_slug = '"+v.org+"' AND r.status = 'COMPLETED' AND s.step_name = 'extract' ORDER BY r.start_time DESC LIMIT 1")
@@ -163,7 +164,7 @@ const killLater = 200 * time.Millisecond
 
 func TestAKilledRunLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := lab.New(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	for i, m := range writeModes {
@@ -172,7 +173,7 @@ func TestAKilledRunLosesAndDoublesNothing(t *testing.T) {
 			random, days, calls := rand.New(rand.NewPCG(seed, uint64(i))), min(m.days, killDays), 0
 			killed, restated := 0, 0
 			for n := range killsPerMode + 1 {
-				v := l.victim(t, fmt.Sprintf("%s_%d", m.name, n), m.document(), &api{pages: killPages / days, rows: killRows}, false)
+				v := newVictim(t, l, fmt.Sprintf("%s_%d", m.name, n), m.document(), &api{pages: killPages / days, rows: killRows}, false)
 				if n == 0 {
 					begun := time.Now()
 					v.completes(v.runDays(days)...)
@@ -212,7 +213,7 @@ func TestAKilledRunLosesAndDoublesNothing(t *testing.T) {
 // several seconds: what is a few seconds old is durable, however few rows it has.
 func TestASlowProviderIsNotAskedAgainForWhatIsOld(t *testing.T) {
 	t.Parallel()
-	v := newLab(t).victim(t, "slow", mode("append").document(), &api{pages: slowPages, rows: 5, pause: 250 * time.Millisecond}, false)
+	v := newVictim(t, lab.New(t), "slow", mode("append").document(), &api{pages: slowPages, rows: 5, pause: 250 * time.Millisecond}, false)
 	v.plan.Set(faults.Rule{Op: faults.Page, When: faults.Before, Nth: slowPages - 2, Do: faults.Kill(v.kill)})
 	if got := v.attempt(v.runDays(1)...); got.code != -1 {
 		t.Fatalf("the run was not killed: %d", got.code)

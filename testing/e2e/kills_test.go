@@ -2,6 +2,8 @@
 
 package e2e
 
+import "github.com/cloudact/convergence/testing/lab"
+
 // A short extraction is killed twice per mode. A chunk is 3000 rows and one more for each
 // 300 that are staged: at most twenty-one pages.
 const (
@@ -13,7 +15,7 @@ const (
 )
 
 // runPatience bounds how long a run may take.
-const runPatience = patience
+const runPatience = lab.Patience
 
 const (
 	backfillDays  = 8

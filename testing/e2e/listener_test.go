@@ -22,9 +22,9 @@ func TestTheRunnerOfAJobDoesNotAnswerOutsideTheMachine(t *testing.T) {
 	w := newWorld(t, acme...)
 	w.setCredentials(acme...)
 	s := w.serve("acme")
-	w.provider.hold(0)
+	w.provider.Hold(0)
 	started := s.start("acme")
-	w.held()
+	w.provider.Held(t)
 	ports := wildcardPorts(t, s.jobOf(started.ID))
 	if len(ports) == 0 {
 		t.Error("the job listens on no wildcard address: this test looks for what is not there")
@@ -48,12 +48,12 @@ func TestTheRunnerOfAJobDoesNotAnswerOutsideTheMachine(t *testing.T) {
 	if !answers(external[0], control.Addr().(*net.TCPAddr).Port) {
 		t.Errorf("a listener on %s cannot be reached", external[0])
 	}
-	for _, p := range append(children(t, s.cmd.Process.Pid), s.cmd.Process.Pid, w.warehousePID()) {
+	for _, p := range append(children(t, s.Process.Pid), s.Process.Pid, w.warehousePID()) {
 		if open := wildcardPorts(t, p); p != s.jobOf(started.ID) && len(open) > 0 {
 			t.Errorf("process %q listens on every address at %v", procFile(p, "cmdline"), open)
 		}
 	}
-	w.provider.release()
+	w.provider.Release()
 	s.completed("acme", started.ID)
 }
 

@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // stoppedModes are the modes in which an owner is stopped: all that work day by day.
 var stoppedModes = writeModes[:5]
 
 func TestARunKilledAtEveryPointLosesAndDoublesNothing(t *testing.T) {
-	l := newLab(t)
+	l := lab.New(t)
 	for _, s := range scenes {
 		for _, op := range s.ops {
 			for _, when := range []faults.When{faults.Before, faults.After} {

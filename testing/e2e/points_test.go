@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // scene is a command that meets certain points, and what must be true once it has run to
@@ -97,7 +98,7 @@ var scenes = []scene{
 	{
 		name: "older", ops: []string{faults.TableAlter}, document: mode("append").document(), days: 2,
 		prepare: func(v *victim) { // its table lacks a column
-			ctx, dataset := context.Background(), v.lab.client.Dataset(v.dataset())
+			ctx, dataset := context.Background(), v.lab.Client.Dataset(v.dataset())
 			if err := dataset.Create(ctx, &bigquery.DatasetMetadata{Location: "US"}); err != nil {
 				v.t.Fatal(err)
 			}
@@ -139,18 +140,18 @@ var scenes = []scene{
 // holds wants a query to answer so.
 func (v *victim) holds(sql string, want ...string) {
 	v.t.Helper()
-	if diff := cmp.Diff(want, v.lab.lines(v.t, sql)); diff != "" {
+	if diff := cmp.Diff(want, v.lab.Lines(v.t, sql)); diff != "" {
 		v.t.Errorf("%s: %s", sql, diff)
 	}
 }
 
-func (s scene) victim(t *testing.T, l *lab, org string) *victim {
+func (s scene) victim(t *testing.T, l *lab.Lab, org string) *victim {
 	t.Helper()
 	pages, rows := scenePages, sceneRows
 	if s.rows > 0 {
 		pages, rows = 1, s.rows
 	}
-	v := l.victim(t, org, s.document, &api{pages: pages, rows: rows, bad: s.bad}, s.aged)
+	v := newVictim(t, l, org, s.document, &api{pages: pages, rows: rows, bad: s.bad}, s.aged)
 	if s.prepare != nil {
 		s.prepare(v)
 	}
@@ -192,7 +193,7 @@ func TestEveryPointHasAScene(t *testing.T) {
 // mutating call, then refuses the first attempt of every one.
 func TestAnAnswerThatIsLostChangesNothing(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := lab.New(t)
 	for _, s := range scenes {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -223,24 +224,24 @@ func TestAnAnswerThatIsLostChangesNothing(t *testing.T) {
 // TestAPausedPublisherThatWakesAfterItsSuccessorPublishedStops in package sink.
 func TestASuccessorWaitsForAStoppedOwner(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := lab.New(t)
 	for _, m := range stoppedModes {
 		for _, op := range []string{faults.Load, faults.Publish} {
 			t.Run(m.name+"."+op, func(t *testing.T) {
 				t.Parallel()
-				v := l.victim(t, m.name+"_"+op, m.document(), &api{pages: scenePages, rows: sceneRows}, false)
+				v := newVictim(t, l, m.name+"_"+op, m.document(), &api{pages: scenePages, rows: sceneRows}, false)
 				stopped := make(chan struct{})
 				v.plan.Set(faults.Rule{Op: op, When: faults.Before, Nth: 1, Do: faults.Hook(func() {
 					v.signal(syscall.SIGSTOP)
 					close(stopped)
 				})})
-				owner, text := v.command(v.runDays(m.days)...), &buffer{}
+				owner, text := v.command(v.runDays(m.days)...), &lab.Buffer{}
 				owner.Stdout, owner.Stderr = text, text
 				v.start(owner)
 				<-stopped
 				v.plan.Set()
 				asked := v.api.pagesAsked()
-				next, later := v.command(v.runDays(m.days+1)...), &buffer{}
+				next, later := v.command(v.runDays(m.days+1)...), &lab.Buffer{}
 				next.Stdout, next.Stderr = later, later
 				if err := next.Start(); err != nil {
 					t.Fatal(err)
@@ -250,7 +251,7 @@ func TestASuccessorWaitsForAStoppedOwner(t *testing.T) {
 					v.kill()
 				})
 				waits := "SELECT DISTINCT kind FROM organizations.org_meta_run_events WHERE org_slug = '" + v.org + "' AND kind = 'wait'"
-				for deadline := time.Now().Add(patience); len(l.lines(t, waits)) == 0; time.Sleep(glance) {
+				for deadline := time.Now().Add(lab.Patience); len(l.Lines(t, waits)) == 0; time.Sleep(lab.Glance) {
 					if time.Now().After(deadline) {
 						t.Fatalf("the successor does not wait\n%s", later)
 					}

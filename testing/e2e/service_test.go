@@ -1,51 +1,23 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/cloudact/convergence/api/client"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // service is a running `convergence serve --local`.
 type service struct {
-	w      *world
-	cmd    *exec.Cmd
-	url    string
-	keys   map[string]string // API key by organisation
-	stderr *buffer
-	ended  chan struct{}
-	once   sync.Once
-}
-
-// buffer keeps what a process writes; it may be read meanwhile.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	*lab.Service
+	w    *world
+	keys map[string]string // API key by organisation
 }
 
 // serve starts the service on a free port and waits until it is ready.
@@ -55,31 +27,8 @@ func (w *world) serve(organisations ...string) *service {
 	for _, org := range organisations {
 		args = append(args, "--org", org)
 	}
-	s := &service{w: w, stderr: &buffer{}, ended: make(chan struct{})}
-	s.cmd = w.command(context.Background(), invocation{environ: []string{"LOG_LEVEL=DEBUG", "RATE_LIMIT_ENABLED=false"}, args: args})
-	s.cmd.Stderr = s.stderr
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(s.stop)
-	lines := bufio.NewScanner(stdout)
-	for s.url == "" && lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
-			s.url = url
-		}
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, stdout)
-		_ = s.cmd.Wait()
-		close(s.ended)
-	}()
-	if s.url == "" {
-		w.t.Fatalf("the service ended without listening: %s", s.stderr)
-	}
+	cmd := w.command(context.Background(), invocation{environ: []string{"LOG_LEVEL=DEBUG", "RATE_LIMIT_ENABLED=false"}, args: args})
+	s := &service{Service: lab.Serve(w.t, cmd), w: w}
 	b, err := os.ReadFile(filepath.Join(w.data, "keys.json"))
 	if err == nil {
 		err = json.Unmarshal(b, &s.keys)
@@ -87,31 +36,16 @@ func (w *world) serve(organisations ...string) *service {
 	if err != nil {
 		w.t.Fatalf("read the development keys: %v", err)
 	}
-	w.eventually("the service is ready", func() bool {
+	lab.Eventually(w.t, "the service is ready", func() bool {
 		health, err := s.as("").Ready(context.Background())
 		return err == nil && health.Status == "ready"
 	})
 	return s
 }
 
-// stop ends the service as a service manager would.
-func (s *service) stop() {
-	s.once.Do(func() {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		<-s.ended
-		if s.w.t.Failed() {
-			for line := range strings.Lines(s.stderr.String()) {
-				if !strings.Contains(line, `"msg":"request"`) {
-					s.w.t.Log("service: " + strings.TrimSpace(line))
-				}
-			}
-		}
-	})
-}
-
 // as returns a client of an organisation, "" for nobody.
 func (s *service) as(org string) *client.Client {
-	return client.New(client.Config{BaseURL: s.url, Key: s.keys[org], Poll: glance * 4})
+	return client.New(client.Config{BaseURL: s.URL, Key: s.keys[org], Poll: lab.Glance * 4})
 }
 
 var (
@@ -135,7 +69,7 @@ func (s *service) start(org string) client.Started {
 func (s *service) startAfter(org string, ended ...string) client.Started {
 	s.w.t.Helper()
 	var started client.Started
-	s.w.eventually("the run that has ended is written", func() bool {
+	lab.Eventually(s.w.t, "the run that has ended is written", func() bool {
 		started = s.start(org)
 		return !slices.Contains(ended, started.ID)
 	})
@@ -145,7 +79,7 @@ func (s *service) startAfter(org string, ended ...string) client.Started {
 // projected waits until the central tables say how a run has ended.
 func (w *world) projected(run client.Run) {
 	w.t.Helper()
-	w.eventually("run "+run.ID+" is in the central tables", func() bool {
+	lab.Eventually(w.t, "run "+run.ID+" is in the central tables", func() bool {
 		rows := w.rows(run.Org, "SELECT status FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '"+run.ID+"'")
 		return len(rows) > 0 && rows[0]["status"] == string(run.Status)
 	})
@@ -154,7 +88,7 @@ func (w *world) projected(run client.Run) {
 // wait waits for the end of a run.
 func (s *service) wait(org, id string) client.Run {
 	s.w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	run, err := s.as(org).Wait(ctx, id, nil)
 	if err != nil {
@@ -176,7 +110,7 @@ func (s *service) completed(org, id string) client.Run {
 // running waits until a step is known to run.
 func (s *service) running(org, id, step string) {
 	s.w.t.Helper()
-	s.w.eventually("step "+step+" is RUNNING", func() bool {
+	lab.Eventually(s.w.t, "step "+step+" is RUNNING", func() bool {
 		run, err := s.as(org).Get(context.Background(), id)
 		if err != nil {
 			s.w.t.Fatal(err)
@@ -191,8 +125,8 @@ func (s *service) running(org, id, step string) {
 func (s *service) jobOf(id string) int {
 	s.w.t.Helper()
 	var found int
-	s.w.eventually("the job of run "+id+" is a child process", func() bool {
-		for _, pid := range children(s.w.t, s.cmd.Process.Pid) {
+	lab.Eventually(s.w.t, "the job of run "+id+" is a child process", func() bool {
+		for _, pid := range children(s.w.t, s.Process.Pid) {
 			if strings.Contains(procFile(pid, "cmdline"), id) {
 				found = pid
 			}

@@ -7,14 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,14 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cloudact/convergence/configs"
+	"github.com/cloudact/convergence/testing/lab"
 	"github.com/cloudact/convergence/testing/providers/openai"
 )
 
 const (
-	// patience bounds every wait for a process; it is long because machines are busy.
-	patience = 90 * time.Second
-	glance   = 25 * time.Millisecond
-
 	usageCost = "openai/cost/usage_cost"
 	seed      = 7
 )
@@ -52,7 +47,7 @@ type world struct {
 	dir       string // working directory of every command
 	data      string // data directory
 	simulator *openai.Server
-	provider  *provider
+	provider  *lab.Upstream
 	environ   []string
 }
 
@@ -64,16 +59,14 @@ func newWorld(t testing.TB, organisations ...openai.Org) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.simulator, w.provider = simulator, &provider{api: simulator.Handler(), arrived: make(chan struct{}, 1)}
+	w.simulator, w.provider = simulator, &lab.Upstream{API: simulator.Handler()}
 	server := httptest.NewServer(w.provider)
 	t.Cleanup(func() {
-		w.provider.release()
+		w.provider.Release()
 		server.CloseClientConnections()
 		server.Close()
 	})
-	w.environ = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + os.TempDir(), "OPENAI_API_BASE_URL=" + server.URL + "/v1",
-	}
+	w.environ = append(lab.Environ(dir), "OPENAI_API_BASE_URL="+server.URL+"/v1")
 	t.Cleanup(w.stopWarehouse)
 	return w
 }
@@ -101,7 +94,7 @@ func (w *world) stopWarehouse() {
 		return // its process has left, and its id may be another's by now
 	}
 	_ = syscall.Kill(pid, syscall.SIGTERM)
-	w.eventually("the embedded server has left", free)
+	lab.Eventually(w.t, "the embedded server has left", free)
 }
 
 // warehousePID is the process of the embedded server as server.json names it; 0 if there
@@ -124,18 +117,6 @@ func (w *world) warehousePID() int {
 	return record.PID
 }
 
-// eventually polls, because processes have no other way to tell.
-func (w *world) eventually(what string, ok func() bool) {
-	w.t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("waited %s in vain until %s", patience, what)
-		}
-		time.Sleep(glance)
-	}
-}
-
 // outcome is what a command left.
 type outcome struct {
 	code           int
@@ -150,7 +131,7 @@ type invocation struct {
 }
 
 func (w *world) command(ctx context.Context, in invocation) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, binary, append(slices.Clone(in.args), "--data-dir", w.data)...)
+	cmd := exec.CommandContext(ctx, lab.Binary, append(slices.Clone(in.args), "--data-dir", w.data)...)
 	cmd.Dir, cmd.Env = w.dir, append(slices.Clone(w.environ), in.environ...)
 	if in.stdin != "" {
 		cmd.Stdin = strings.NewReader(in.stdin)
@@ -160,7 +141,7 @@ func (w *world) command(ctx context.Context, in invocation) *exec.Cmd {
 
 func (w *world) do(in invocation) outcome {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	cmd := w.command(ctx, in)
 	var stdout, stderr bytes.Buffer
@@ -235,76 +216,4 @@ func (w *world) rows(org, sql string) []map[string]string {
 		rows = append(rows, row)
 	}
 	return rows
-}
-
-// provider is the simulator behind a gate that a test can shut.
-type provider struct {
-	api     http.Handler
-	arrived chan struct{} // a request waits at the gate
-
-	mu     sync.Mutex
-	gate   chan struct{} // nil: open
-	pass   int           // requests that may pass the shut gate
-	bearer map[string]bool
-}
-
-// hold shuts the gate behind a number of requests: others wait there until release, and
-// the first of them tells arrived.
-func (p *provider) hold(pass int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gate, p.pass = make(chan struct{}), pass
-}
-
-func (p *provider) release() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gate != nil {
-		close(p.gate)
-		p.gate = nil
-	}
-}
-
-// sent reports whether a request carried the key.
-func (p *provider) sent(key string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.bearer["Bearer "+key]
-}
-
-// ServeHTTP implements http.Handler.
-func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	if p.bearer == nil {
-		p.bearer = map[string]bool{}
-	}
-	p.bearer[r.Header.Get("Authorization")] = true
-	gate := p.gate
-	if gate != nil && p.pass > 0 {
-		p.pass--
-		gate = nil
-	}
-	p.mu.Unlock()
-	if gate != nil {
-		select {
-		case p.arrived <- struct{}{}:
-		default:
-		}
-		select {
-		case <-gate:
-		case <-r.Context().Done():
-			return
-		}
-	}
-	p.api.ServeHTTP(w, r)
-}
-
-// held waits until a request is at the gate.
-func (w *world) held() {
-	w.t.Helper()
-	select {
-	case <-w.provider.arrived:
-	case <-time.After(patience):
-		w.t.Fatal("no request came to the provider")
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudact/convergence/api/client"
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // stopGrace is how long a service manager waits between SIGTERM and SIGKILL.
@@ -24,7 +25,7 @@ func TestATerminatedServiceAnswersAndLetsGo(t *testing.T) {
 	w := newWorld(t)
 	w.seed(20, "acme")
 	s := w.serve(w.fresh())
-	w.provider.hold()
+	w.provider.Hold(0)
 	var ids []string
 	for n := range drainedRuns {
 		started, err := s.as("acme").Run(t.Context(), "acme", rows, day(n))
@@ -33,7 +34,7 @@ func TestATerminatedServiceAnswersAndLetsGo(t *testing.T) {
 		}
 		ids = append(ids, started.ID)
 	}
-	eventually(t, "all jobs work", func() bool {
+	lab.Eventually(t, "all jobs work", func() bool {
 		for n := range drainedRuns {
 			if w.provider.times(firstDay.AddDays(n).String()) == 0 {
 				return false
@@ -43,26 +44,26 @@ func TestATerminatedServiceAnswersAndLetsGo(t *testing.T) {
 	})
 	requests := s.slowRequests(t)
 	terminated := time.Now()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	requests.Wait()
 	w.plan.Set()
-	<-s.ended
-	if took := time.Since(terminated); s.code != 0 || took > stopGrace {
-		t.Errorf("the service ended with %d after %s", s.code, took)
+	<-s.Ended
+	if took := time.Since(terminated); s.Code != 0 || took > stopGrace {
+		t.Errorf("the service ended with %d after %s", s.Code, took)
 	}
-	if _, err := http.Get(s.url + "/health"); err == nil {
+	if _, err := http.Get(s.URL + "/health"); err == nil {
 		t.Error("something still answers at the service's address")
 	}
-	w.provider.release()
+	w.provider.Release()
 	again := w.serve(w.fresh())
 	for n, id := range ids {
 		if run := again.wait("acme", id); run.Status != client.Completed {
 			t.Errorf("run %d ended %s: %s: %s", n, run.Status, run.Code, run.Error)
 		}
 	}
-	got := w.lines(t, "SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, service)) FROM acme_local.usage")
+	got := w.Lines(t, "SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, service)) FROM acme_local.usage")
 	if want := fmt.Sprintf("%d %[1]d", drainedRuns*pageRows); len(got) != 1 || got[0] != want {
 		t.Errorf("rows are %v, not %s", got, want)
 	}
@@ -85,8 +86,8 @@ func (s *service) slowRequests(t *testing.T) *sync.WaitGroup {
 		})
 	}
 	sent.Wait()
-	time.Sleep(10 * glance) // until the service has read the last one, which nothing tells
-	eventually(t, "the requests are under way", func() bool { return s.w.plan.Calls()[faults.Read] >= before+drainedRequests })
+	time.Sleep(10 * lab.Glance) // until the service has read the last one, which nothing tells
+	lab.Eventually(t, "the requests are under way", func() bool { return s.w.plan.Calls()[faults.Read] >= before+drainedRequests })
 	return &wg
 }
 
@@ -101,11 +102,11 @@ func TestATerminatedServiceWithoutRunsAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	requests := s.slowRequests(t)
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	requests.Wait()
-	if <-s.ended; s.code != 0 {
-		t.Errorf("the service ended with %d", s.code)
+	if <-s.Ended; s.Code != 0 {
+		t.Errorf("the service ended with %d", s.Code)
 	}
 }

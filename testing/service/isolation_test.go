@@ -64,7 +64,7 @@ func TestAnOrganisationReadsOnlyItsOwnTables(t *testing.T) {
 	write("own", "SELECT usage_date, service FROM `{project}.{dataset}.example_usage_final`")
 	s := w.serve(w.fresh())
 	for _, org := range []string{"acme", "globex"} {
-		w.change(t, "CREATE TABLE "+org+"_local.example_usage_final AS SELECT DATE '2026-08-01' AS usage_date, 'rows of "+org+"' AS service")
+		w.Change(t, "CREATE TABLE "+org+"_local.example_usage_final AS SELECT DATE '2026-08-01' AS usage_date, 'rows of "+org+"' AS service")
 	}
 	run := func(name string) (status client.Status, why string) {
 		started, err := s.as("acme").Run(t.Context(), "acme", client.Pipeline{Provider: "mine", Domain: "usage", Name: name}, day(0))
@@ -88,8 +88,8 @@ func TestAnOrganisationReadsOnlyItsOwnTables(t *testing.T) {
 		}
 		t.Logf("%s: %s %s", name, status, strings.ReplaceAll(why, "\n", " | "))
 	}
-	for _, row := range w.ask(t, "SELECT table_name FROM acme_local.INFORMATION_SCHEMA.TABLES") {
-		for _, found := range w.ask(t, fmt.Sprintf("SELECT TO_JSON_STRING(t) FROM `acme_local.%s` AS t", row[0])) {
+	for _, row := range w.Ask(t, "SELECT table_name FROM acme_local.INFORMATION_SCHEMA.TABLES") {
+		for _, found := range w.Ask(t, fmt.Sprintf("SELECT TO_JSON_STRING(t) FROM `acme_local.%s` AS t", row[0])) {
 			if strings.Contains(fmt.Sprint(found), "rows of globex") {
 				t.Errorf("acme's table %v holds %v", row[0], found)
 			}

@@ -10,13 +10,14 @@ import (
 
 	"github.com/cloudact/convergence/api/client"
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // insist posts a run until a service answers, as a client does that has a key for it.
 func insist(t *testing.T, s func() *service, org string, o client.RunOptions) client.Started {
 	t.Helper()
 	var started client.Started
-	eventually(t, "the run is accepted", func() bool {
+	lab.Eventually(t, "the run is accepted", func() bool {
 		var err error
 		started, err = s().as(org).Run(context.Background(), org, rows, o)
 		return err == nil
@@ -38,17 +39,17 @@ func TestAServiceKilledAtAPointLosesNothing(t *testing.T) {
 	data := w.fresh()
 	for i, p := range killPoints {
 		t.Run(p.String(), func(t *testing.T) {
-			w.t = t
+			w.T = t
 			s, org := w.serve(data), orgs[i]
-			w.plan.Set(faults.Rule{Op: p.Op, When: p.When, Nth: 1, Do: faults.Kill(s.kill)})
+			w.plan.Set(faults.Rule{Op: p.Op, When: p.When, Nth: 1, Do: faults.Kill(s.Kill)})
 			defer w.plan.Set()
 			o := day(i)
 			o.Once = "run of " + org
 			started, err := s.as(org).Run(context.Background(), org, rows, o)
-			late := time.AfterFunc(patience, s.kill)
-			<-s.ended
+			late := time.AfterFunc(lab.Patience, s.Kill)
+			<-s.Ended
 			if !late.Stop() || !w.plan.Hit() {
-				t.Fatalf("the service was not killed at the point: %v\n%s", err, s.stderr)
+				t.Fatalf("the service was not killed at the point: %v\n%s", err, s.Stderr)
 			}
 			w.plan.Set()
 			again := w.serve(data)
@@ -61,9 +62,9 @@ func TestAServiceKilledAtAPointLosesNothing(t *testing.T) {
 				t.Errorf("the run ended %s: %s: %s", run.Status, run.Code, run.Error)
 			}
 			w.once(org, run.ID, o.Date)
-			again.stop()
+			again.Stop()
 			if t.Failed() {
-				t.Logf("killed: %s\nafterwards: %s", s.stderr, again.stderr)
+				t.Logf("killed: %s\nafterwards: %s", s.Stderr, again.Stderr)
 			}
 		})
 	}
@@ -72,21 +73,21 @@ func TestAServiceKilledAtAPointLosesNothing(t *testing.T) {
 // once wants an organisation to have made one run, whose rows landed once, and to hold
 // nothing.
 func (w *world) once(org, id, date string) {
-	t := w.t
+	t := w.T
 	t.Helper()
-	if diff := cmp.Diff([]string{id}, w.lines(t, "SELECT DISTINCT run_id FROM organizations.org_meta_run_events WHERE kind = 'run' AND org_slug = '"+org+"'")); diff != "" {
+	if diff := cmp.Diff([]string{id}, w.Lines(t, "SELECT DISTINCT run_id FROM organizations.org_meta_run_events WHERE kind = 'run' AND org_slug = '"+org+"'")); diff != "" {
 		t.Errorf("runs of %s: %s", org, diff)
 	}
-	if diff := cmp.Diff([]string{fmt.Sprintf("%d %d %s", pageRows, pageRows, date)}, w.lines(t, "SELECT COUNT(*), COUNT(DISTINCT service), MIN(usage_date) FROM "+org+"_local.usage")); diff != "" {
+	if diff := cmp.Diff([]string{fmt.Sprintf("%d %d %s", pageRows, pageRows, date)}, w.Lines(t, "SELECT COUNT(*), COUNT(DISTINCT service), MIN(usage_date) FROM "+org+"_local.usage")); diff != "" {
 		t.Errorf("rows of %s: %s", org, diff)
 	}
 	ended := "SELECT COUNT(DISTINCT event_id) FROM organizations.org_meta_run_events WHERE kind = 'run' AND state = 'COMPLETED' AND run_id = '" + id + "'"
-	if diff := cmp.Diff([]string{"1"}, w.lines(t, ended)); diff != "" {
+	if diff := cmp.Diff([]string{"1"}, w.Lines(t, ended)); diff != "" {
 		t.Errorf("ends of run %s: %s", id, diff)
 	}
 	w.balanced(org, 1)
-	eventually(t, "run "+id+" is in the central tables", func() bool {
-		got := w.lines(t, "SELECT status FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '"+id+"'")
+	lab.Eventually(t, "run "+id+" is in the central tables", func() bool {
+		got := w.Lines(t, "SELECT status FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '"+id+"'")
 		return cmp.Equal(got, []string{"COMPLETED"})
 	})
 }
@@ -99,22 +100,22 @@ func TestAJobOutlivesItsService(t *testing.T) {
 	w.seed(2, "acme")
 	data := w.fresh()
 	s := w.serve(data)
-	w.provider.hold()
+	w.provider.Hold(0)
 	started, err := s.as("acme").Run(t.Context(), "acme", rows, day(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	date := firstDay.String()
-	eventually(t, "the job works", func() bool { return w.provider.times(date) > 0 })
+	lab.Eventually(t, "the job works", func() bool { return w.provider.times(date) > 0 })
 	job := jobOf(t, data, started.ID)
-	s.kill()
-	<-s.ended
+	s.Kill()
+	<-s.Ended
 	again := w.serve(data)
-	eventually(t, "the job is adopted", func() bool { return again.logged("job adopted") })
+	lab.Eventually(t, "the job is adopted", func() bool { return again.Logged("job adopted") })
 	if now := jobOf(t, data, started.ID); now != job {
 		t.Errorf("another job was started: process %d after %d", now, job)
 	}
-	w.provider.release()
+	w.provider.Release()
 	if run := again.wait("acme", started.ID); run.Status != client.Completed || run.Attempt != 1 {
 		t.Errorf("the run ended %s in attempt %d: %s", run.Status, run.Attempt, run.Error)
 	}

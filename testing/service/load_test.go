@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudact/convergence/api/client"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // load is a crowd of runs, posted at once.
@@ -42,9 +43,9 @@ type lifetime struct {
 
 // lifetimes reads the runs of all organisations.
 func (w *world) lifetimes() []lifetime {
-	w.t.Helper()
+	w.T.Helper()
 	var out []lifetime
-	for _, row := range w.ask(w.t, "SELECT org_slug, run_id, MIN(IF(state = 'PENDING', created_at, NULL)), MIN(IF(state = 'RUNNING', created_at, NULL)),"+
+	for _, row := range w.Ask(w.T, "SELECT org_slug, run_id, MIN(IF(state = 'PENDING', created_at, NULL)), MIN(IF(state = 'RUNNING', created_at, NULL)),"+
 		" MAX(IF(state IN ('COMPLETED', 'FAILED', 'TIMEOUT', 'CANCELLED'), created_at, NULL)),"+
 		" STRING_AGG(DISTINCT IF(state IN ('COMPLETED', 'FAILED', 'TIMEOUT', 'CANCELLED'), state, NULL))"+
 		" FROM organizations.org_meta_run_events WHERE kind = 'run' GROUP BY org_slug, run_id") {
@@ -138,11 +139,11 @@ func (l load) test(t *testing.T) {
 	for range l.services {
 		services = append(services, w.serve(w.fresh(), fmt.Sprintf("PIPELINE_GLOBAL_CONCURRENT_LIMIT=%d", l.global)))
 	}
-	w.provider.hold()
+	w.provider.Hold(0)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	ids, refusals := map[string]string{}, 0
-	ctx, cancel := context.WithTimeout(t.Context(), patience*time.Duration(1+l.orgs*l.each/20)) // the last ones wait for all others
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience*time.Duration(1+l.orgs*l.each/20)) // the last ones wait for all others
 	defer cancel()
 	posted := make(chan struct{}, l.orgs*l.each)
 	for n := range l.each {
@@ -170,7 +171,7 @@ func (l load) test(t *testing.T) {
 			t.Fatal("the runs that may be admitted were not")
 		}
 	}
-	w.provider.release()
+	w.provider.Release()
 	wg.Wait()
 	if len(ids) != l.orgs*l.each {
 		t.Fatalf("%d different runs were made of %d", len(ids), l.orgs*l.each)
@@ -188,7 +189,7 @@ func (l load) test(t *testing.T) {
 
 // check judges the whole by its events, its tables and its admission logs.
 func (l load) check(w *world, ids map[string]string) {
-	t, runs := w.t, w.lifetimes()
+	t, runs := w.T, w.lifetimes()
 	own := map[string][]lifetime{}
 	for _, r := range runs {
 		own[r.org] = append(own[r.org], r)
@@ -217,7 +218,7 @@ func (l load) check(w *world, ids map[string]string) {
 	}
 	for _, org := range l.names() {
 		want := fmt.Sprintf("%d %d", l.each*pageRows, l.each*pageRows)
-		if diff := cmp.Diff([]string{want}, w.lines(t, "SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, service)) FROM "+org+"_local.usage")); diff != "" {
+		if diff := cmp.Diff([]string{want}, w.Lines(t, "SELECT COUNT(*), COUNT(DISTINCT CONCAT(usage_date, service)) FROM "+org+"_local.usage")); diff != "" {
 			t.Errorf("rows of %s: %s", org, diff)
 		}
 		w.balanced(org, l.each)
@@ -227,15 +228,15 @@ func (l load) check(w *world, ids map[string]string) {
 // balanced wants an organisation to have been charged for so many runs, and to hold
 // nothing.
 func (w *world) balanced(org string, runs int) {
-	w.t.Helper()
-	eventually(w.t, org+" holds nothing", func() bool { return len(w.tally(org).Holds) == 0 })
+	w.T.Helper()
+	lab.Eventually(w.T, org+" holds nothing", func() bool { return len(w.tally(org).Holds) == 0 })
 	got := w.tally(org)
 	counted := got.Today == runs && got.Succeeded == runs
 	if turned := got.Day != w.day; turned { // the runs of yesterday are in the month, if that is the same
 		counted = got.Month == runs || got.Day.Month != w.day.Month
 	}
 	if !counted || got.Slots != 0 {
-		w.t.Errorf("%s has used %+v for %d runs", org, got, runs)
+		w.T.Errorf("%s has used %+v for %d runs", org, got, runs)
 	}
 }
 
@@ -289,7 +290,7 @@ func TestOneKeyMakesOneRun(t *testing.T) {
 	if _, err := services[0].as("acme").Run(t.Context(), "acme", rows, o); !errors.As(err, &problem) || problem.Status != http.StatusConflict {
 		t.Errorf("the key with another body: %v", err)
 	}
-	if diff := cmp.Diff([]string{"1 5"}, w.lines(t, "SELECT (SELECT COUNT(DISTINCT run_id) FROM organizations.org_meta_run_events WHERE kind = 'run'), (SELECT COUNT(*) FROM acme_local.usage)")); diff != "" {
+	if diff := cmp.Diff([]string{"1 5"}, w.Lines(t, "SELECT (SELECT COUNT(DISTINCT run_id) FROM organizations.org_meta_run_events WHERE kind = 'run'), (SELECT COUNT(*) FROM acme_local.usage)")); diff != "" {
 		t.Errorf("runs and rows: %s", diff)
 	}
 	w.balanced("acme", 1)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloudact/convergence/api/client"
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 	"github.com/cloudact/convergence/testing/mailserver"
 )
 
@@ -109,9 +110,9 @@ func (d *desk) once(t *testing.T, what string, run client.Run, reasons ...string
 
 // settled waits until all that follows the end of a run has been done.
 func (w *world) settled(id string) {
-	w.t.Helper()
-	eventually(w.t, "run "+id+" is settled", func() bool {
-		return len(w.lines(w.t, "SELECT 1 FROM organizations.org_meta_run_events WHERE kind = 'settled' AND run_id = '"+id+"' LIMIT 1")) == 1
+	w.T.Helper()
+	lab.Eventually(w.T, "run "+id+" is settled", func() bool {
+		return len(w.Lines(w.T, "SELECT 1 FROM organizations.org_meta_run_events WHERE kind = 'settled' AND run_id = '"+id+"' LIMIT 1")) == 1
 	})
 }
 
@@ -127,7 +128,7 @@ func TestEveryEndOfARunIsToldOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.seed(20, "acme", "globex")
-	d := newDesk(t, w.dir)
+	d := newDesk(t, w.Dir)
 	good := httptest.NewServer(w.provider)
 	bad := httptest.NewServer(http.NotFoundHandler())
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -164,7 +165,7 @@ func TestEveryEndOfARunIsToldOnce(t *testing.T) {
 	}
 	unheard := start("globex", fails)
 	for _, p := range []client.Pipeline{stops, dies} {
-		eventually(t, p.Name+" works", func() bool {
+		lab.Eventually(t, p.Name+" works", func() bool {
 			run, err := s.as("acme").Get(t.Context(), ids[p])
 			return err == nil && run.Status == client.Running
 		})
@@ -195,8 +196,8 @@ func TestEveryEndOfARunIsToldOnce(t *testing.T) {
 			t.Errorf("%s ended %s without a reason", run.PipelineID, run.Status)
 		}
 	}
-	s.stop()
-	if strings.Contains(s.stderr.String(), mailserver.Password) {
+	s.Stop()
+	if strings.Contains(s.Stderr.String(), mailserver.Password) {
 		t.Error("the log holds the password of the mail server")
 	}
 }
@@ -207,18 +208,18 @@ func TestATellerThatIsKilledIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.seed(2, "acme")
-	d := newDesk(t, w.dir)
+	d := newDesk(t, w.Dir)
 	bad := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(bad.Close)
 	fails := w.teller("fails", bad.URL, "on_failure", "")
 	data := w.fresh()
 	s := w.serve(data, d.environ...)
-	w.plan.Set(faults.Rule{Op: tell, When: faults.After, Nth: 1, Do: faults.Kill(s.kill)})
+	w.plan.Set(faults.Rule{Op: tell, When: faults.After, Nth: 1, Do: faults.Kill(s.Kill)})
 	started, err := s.as("acme").Run(t.Context(), "acme", fails, day(0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-s.ended
+	<-s.Ended
 	w.plan.Set()
 	if mails, posts := d.told(t, started.ID); len(mails)+len(posts) != 0 {
 		t.Fatalf("%d mails and %d posts were sent before the service was killed", len(mails), len(posts))

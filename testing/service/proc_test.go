@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -22,9 +21,4 @@ func jobOf(t testing.TB, data, run string) int {
 		t.Fatalf("read the job of run %s: process %d, %v", run, job.PID, err)
 	}
 	return job.PID
-}
-
-// logged reports whether the service has written a message.
-func (s *service) logged(message string) bool {
-	return strings.Contains(s.stderr.String(), `"msg":"`+message+`"`)
 }

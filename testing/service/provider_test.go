@@ -1,50 +1,22 @@
 package service
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 const pageRows = 5 // of a day; there is one page
 
-// provider is an API whose days have a few rows each. A test can make callers wait.
+// provider is an API whose days have a few rows each.
 type provider struct {
+	lab.Gate
+
 	mu    sync.Mutex
-	gate  chan struct{} // nil: open
 	asked map[string]int
-}
-
-// hold lets callers wait until release.
-func (p *provider) hold() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gate = make(chan struct{})
-}
-
-func (p *provider) release() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gate != nil {
-		close(p.gate)
-		p.gate = nil
-	}
-}
-
-// wait waits until the gate is open or the caller has gone.
-func (p *provider) wait(ctx context.Context) {
-	p.mu.Lock()
-	gate := p.gate
-	p.mu.Unlock()
-	if gate == nil {
-		return
-	}
-	select {
-	case <-gate:
-	case <-ctx.Done():
-	}
 }
 
 // times returns how often a day was asked for.
@@ -63,7 +35,9 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.asked[day]++
 	p.mu.Unlock()
-	p.wait(r.Context())
+	if !p.Pass(r.Context()) {
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	var records []string
 	for i := range pageRows {

@@ -31,7 +31,7 @@ func TestAWarehouseThatHasHadEnough(t *testing.T) {
 		{"publishes refused for the day", faults.Publish, "quotaExceeded", 403, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w.t = t
+			w.T = t
 			before := w.plan.Calls()[c.op]
 			w.plan.Set(faults.Rule{Op: c.op, When: faults.Before, First: !c.always, Do: faults.Fail(c.status, c.reason)})
 			defer w.plan.Set()

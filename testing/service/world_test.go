@@ -1,20 +1,18 @@
 package service
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,9 +24,11 @@ import (
 	"github.com/cloudact/convergence/launcher/queue"
 	"github.com/cloudact/convergence/launcher/store"
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 const (
+	central = "organizations"
 	rootKey = "ca_root_service_test_0123456789012345678901234567"
 
 	// document is a pipeline that extracts day by day.
@@ -61,7 +61,7 @@ var (
 // world is a warehouse behind a plan of faults, a provider, the documents of a
 // deployment, and organisations.
 type world struct {
-	*lab
+	*lab.Lab
 	plan     *faults.Plan
 	provider *provider
 	endpoint string // of the warehouse, as the services know it
@@ -76,9 +76,9 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	l := newLab(t)
-	w := &world{lab: l, plan: &faults.Plan{}, provider: &provider{}, configs: filepath.Join(l.dir, "configs"), day: civil.DateOf(time.Now().UTC())}
-	front, err := front(l.bigQuery, w.plan)
+	l := lab.New(t)
+	w := &world{Lab: l, plan: &faults.Plan{}, provider: &provider{}, configs: filepath.Join(l.Dir, "configs"), day: civil.DateOf(time.Now().UTC())}
+	front, err := front(l.BigQuery, w.plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,14 +86,14 @@ func newWorld(t testing.TB) *world {
 	api := httptest.NewServer(w.provider)
 	w.endpoint = warehouse.URL
 	t.Cleanup(func() {
-		w.provider.release()
+		w.provider.Release()
 		for _, s := range []*httptest.Server{warehouse, api} {
 			s.CloseClientConnections()
 			s.Close()
 		}
 	})
 	w.write("my-api/usage/rows.yml", strings.ReplaceAll(document, "$API", api.URL))
-	w.store = store.New(store.Config{Client: l.client, Dataset: central, Location: location, Tables: tables(t), Now: launcher.Clock})
+	w.store = store.New(store.Config{Client: l.Client, Dataset: central, Location: lab.Location, Tables: tables(t), Now: launcher.Clock})
 	if err := w.store.Setup(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,14 +120,14 @@ func tables(t testing.TB) map[string][]byte {
 
 // write puts a document into the deployment's folder.
 func (w *world) write(name, text string) {
-	w.t.Helper()
+	w.T.Helper()
 	path := filepath.Join(w.configs, name)
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
 		err = os.WriteFile(path, []byte(text), 0o600)
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
@@ -136,41 +136,36 @@ func keyOf(org string) string { return org + "_api_0123456789abcdefghijkl" }
 // seed adds organisations. Each has the given number of runs at
 // once.
 func (w *world) seed(concurrent int, orgs ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	for _, org := range orgs {
 		sum := sha256.Sum256([]byte(keyOf(org)))
 		err := w.store.SeedDevelopment(context.Background(), store.DevelopmentOrg{
 			Slug: org, Company: org, AdminEmail: "admin@" + org + ".example", KeyHash: hex.EncodeToString(sum[:]), Env: "local",
 		})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
 	w.orgs = append(w.orgs, orgs...)
-	w.change(w.t, fmt.Sprintf("UPDATE %s.org_subscriptions SET concurrent_limit = %d WHERE org_slug IN ('%s')", central, concurrent, strings.Join(orgs, "','")))
+	w.Change(w.T, fmt.Sprintf("UPDATE %s.org_subscriptions SET concurrent_limit = %d WHERE org_slug IN ('%s')", central, concurrent, strings.Join(orgs, "','")))
 }
 
 // tally is what the admission log of an organisation says, read as a service reads it.
 func (w *world) tally(org string) queue.Tally {
-	w.t.Helper()
+	w.T.Helper()
 	usage, err := queue.NewAdmission(queue.AdmissionConfig{
 		Register: w.store, Accounts: store.NewAccounts(w.store), Runs: w.store, Owner: "test", Now: launcher.Clock,
 	}).Usage(context.Background(), org)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return usage.Tally
 }
 
-// service is a running `convergence serve`.
+// service is a running service of a world.
 type service struct {
-	w      *world
-	cmd    *exec.Cmd
-	data   string
-	url    string
-	stderr *buffer
-	ended  chan struct{}
-	code   int // once it has ended
+	*lab.Service
+	w *world
 }
 
 // fresh names a new data directory.
@@ -178,80 +173,26 @@ func (w *world) fresh() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.services++
-	return filepath.Join(w.dir, fmt.Sprintf("service%d", w.services))
+	return filepath.Join(w.Dir, fmt.Sprintf("service%d", w.services))
 }
 
 // serve starts the service on a data directory and a free port, and waits until it
 // listens.
 func (w *world) serve(data string, environ ...string) *service {
-	w.t.Helper()
-	s := &service{w: w, data: data, stderr: &buffer{}, ended: make(chan struct{})}
-	s.cmd = exec.Command(binary, "serve", "--addr", "127.0.0.1:0", "--data-dir", data)
-	s.cmd.Dir = w.dir
-	s.cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + os.TempDir(), "LOG_LEVEL=INFO", "RATE_LIMIT_ENABLED=false",
-		"CONVERGENCE_BIGQUERY_ENDPOINT=" + w.endpoint, "CONVERGENCE_KMS_ENDPOINT=" + w.kms, "CONVERGENCE_CONFIGS_DIR=" + w.configs,
+	w.T.Helper()
+	cmd := exec.Command(lab.Binary, "serve", "--addr", "127.0.0.1:0", "--data-dir", data)
+	cmd.Dir = w.Dir
+	cmd.Env = slices.Concat(lab.Environ(w.Dir), []string{
+		"LOG_LEVEL=INFO", "RATE_LIMIT_ENABLED=false",
+		"CONVERGENCE_BIGQUERY_ENDPOINT=" + w.endpoint, "CONVERGENCE_KMS_ENDPOINT=" + w.KMS, "CONVERGENCE_CONFIGS_DIR=" + w.configs,
 		"CA_ROOT_API_KEY=" + rootKey, "SCHEDULER_ENABLED=true",
-	}, environ...)
-	s.cmd.Stderr = s.stderr
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(s.stop)
-	lines := bufio.NewScanner(stdout)
-	for s.url == "" && lines.Scan() {
-		if url, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
-			s.url = url
-		}
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, stdout)
-		_ = s.cmd.Wait()
-		s.code = s.cmd.ProcessState.ExitCode()
-		close(s.ended)
-	}()
-	if s.url == "" {
-		<-s.ended
-		w.t.Fatalf("the service ended without listening: %s", s.stderr)
-	}
-	return s
+	}, environ)
+	return &service{Service: lab.Serve(w.T, cmd), w: w}
 }
-
-// stop ends the service as a service manager would, and shows its log if the test failed.
-func (s *service) stop() {
-	select {
-	case <-s.ended:
-	default:
-		_ = s.cmd.Process.Signal(syscall.SIGCONT)
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-s.ended:
-		case <-time.After(patience):
-			_ = s.cmd.Process.Kill()
-			<-s.ended
-			s.w.t.Errorf("the service did not end within %s of SIGTERM", patience)
-		}
-	}
-	if !s.w.t.Failed() {
-		return
-	}
-	for line := range strings.Lines(s.stderr.String()) {
-		if !strings.Contains(line, `"msg":"request"`) {
-			s.w.t.Log("service: " + strings.TrimSpace(line))
-		}
-	}
-}
-
-// kill ends the service as the kernel would; its jobs live on.
-func (s *service) kill() { _ = s.cmd.Process.Kill() }
 
 // as returns a client of an organisation; "root" is the platform.
 func (s *service) as(org string) *client.Client {
-	c := client.Config{BaseURL: s.url, Poll: 5 * glance}
+	c := client.Config{BaseURL: s.URL, Poll: 5 * lab.Glance}
 	if org == "root" {
 		c.RootKey = rootKey
 	} else {
@@ -265,12 +206,12 @@ func day(n int) client.RunOptions { return client.RunOptions{Date: firstDay.AddD
 
 // wait waits for the end of a run.
 func (s *service) wait(org, id string) client.Run {
-	s.w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	s.w.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	run, err := s.as(org).Wait(ctx, id, nil)
 	if err != nil {
-		s.w.t.Fatal(err)
+		s.w.T.Fatal(err)
 	}
 	return run
 }

@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -23,95 +20,15 @@ import (
 	"testing"
 	"time"
 
-	"cloud.google.com/go/bigquery"
-	"google.golang.org/api/iterator"
-	"google.golang.org/api/option"
-
 	"github.com/cloudact/convergence/testing/faults"
+	"github.com/cloudact/convergence/testing/lab"
 )
-
-// lab is an embedded warehouse of its own, which outlives the programs that are killed.
-type lab struct {
-	t             testing.TB
-	dir           string
-	bigQuery, kms string
-	client        *bigquery.Client
-}
-
-const labProject = "local-dev-project"
-
-func newLab(t testing.TB) *lab {
-	t.Helper()
-	l := &lab{t: t, dir: t.TempDir()}
-	data := filepath.Join(l.dir, "warehouse")
-	cmd := exec.Command(binary, "local", "--data-dir", data)
-	cmd.Dir, cmd.Env = l.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir, "TMPDIR=" + os.TempDir()}
-	log := &buffer{}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	var record struct {
-		BigQuery string `json:"bigquery_url"`
-		KMS      string `json:"kms_addr"`
-	}
-	deadline := time.Now().Add(patience)
-	for record.BigQuery == "" {
-		b, err := os.ReadFile(filepath.Join(data, "server.json"))
-		if err == nil {
-			err = json.Unmarshal(b, &record)
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) || time.Now().After(deadline) {
-			t.Fatalf("the warehouse does not listen: %v\n%s", err, log)
-		}
-		time.Sleep(glance)
-	}
-	l.bigQuery, l.kms = record.BigQuery, record.KMS
-	client, err := bigquery.NewClient(context.Background(), labProject, option.WithEndpoint(l.bigQuery+"/bigquery/v2/"), option.WithHTTPClient(&http.Client{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.client = client
-	t.Cleanup(func() { _ = client.Close() })
-	return l
-}
-
-// lines asks the warehouse, past every fault; the columns of a row are joined by a space.
-func (l *lab) lines(t testing.TB, sql string) []string {
-	t.Helper()
-	q := l.client.Query(sql)
-	q.Location = "US"
-	it, err := q.Read(context.Background())
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	var out []string
-	for {
-		var row []bigquery.Value
-		err := it.Next(&row)
-		if errors.Is(err, iterator.Done) {
-			return out
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", sql, err)
-		}
-		cells := make([]string, len(row))
-		for i, v := range row {
-			cells[i] = fmt.Sprint(v)
-		}
-		out = append(out, strings.Join(cells, " "))
-	}
-}
 
 // victim is an organisation whose runs meet faults: the warehouse and the provider behind
 // one plan, and a pipeline between them.
 type victim struct {
 	t       testing.TB
-	lab     *lab
+	lab     *lab.Lab
 	org     string
 	dir     string
 	plan    *faults.Plan
@@ -122,12 +39,12 @@ type victim struct {
 	cmd *exec.Cmd // the program that faults are about
 }
 
-func (l *lab) victim(t testing.TB, org, document string, a *api, aged bool) *victim {
+func newVictim(t testing.TB, l *lab.Lab, org, document string, a *api, aged bool) *victim {
 	t.Helper()
 	v := &victim{t: t, lab: l, org: org, dir: t.TempDir(), plan: &faults.Plan{}, api: a}
-	upstream := l.bigQuery
+	upstream := l.BigQuery
 	if aged {
-		upstream = ageEvents(t, l.bigQuery)
+		upstream = ageEvents(t, l.BigQuery)
 	}
 	proxy, err := v.plan.Proxy(upstream)
 	if err != nil {
@@ -144,10 +61,7 @@ func (l *lab) victim(t testing.TB, org, document string, a *api, aged bool) *vic
 			t.Errorf("a mutating call has no name in faults.Points: %s", call)
 		}
 	})
-	v.environ = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "TMPDIR=" + os.TempDir(),
-		"CONVERGENCE_BIGQUERY_ENDPOINT=" + warehouse.URL, "CONVERGENCE_KMS_ENDPOINT=" + l.kms,
-	}
+	v.environ = append(lab.Environ(v.dir), "CONVERGENCE_BIGQUERY_ENDPOINT="+warehouse.URL, "CONVERGENCE_KMS_ENDPOINT="+l.KMS)
 	text := strings.ReplaceAll(document, "$API", provider.URL)
 	if err := os.WriteFile(filepath.Join(v.dir, "pipeline.yml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -157,7 +71,7 @@ func (l *lab) victim(t testing.TB, org, document string, a *api, aged bool) *vic
 
 // command is a command line of the victim, in a process group of its own.
 func (v *victim) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, append(slices.Clone(args), "--data-dir", filepath.Join(v.dir, "data"))...)
+	cmd := exec.Command(lab.Binary, append(slices.Clone(args), "--data-dir", filepath.Join(v.dir, "data"))...)
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = v.dir, v.environ, &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }
