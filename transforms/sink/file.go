@@ -22,7 +22,7 @@ import (
 
 func init() {
 	register.DoFn3x1[context.Context, row.Page, func(ChunkRef), error](&spoolFn{})
-	register.DoFn5x1[context.Context, []byte, func(*ChunkRef) bool, func(*StepResult) bool, func(StepResult), error](&fileFn{})
+	register.DoFn6x1[context.Context, int, func(*[]byte) bool, func(*ChunkRef) bool, func(*StepResult) bool, func(StepResult), error](&fileFn{})
 }
 
 // File is a destination on the machine that runs the job. It is there whole or not at
@@ -112,7 +112,7 @@ func writeFile(s beam.Scope, in Input, o Options) (beam.PCollection, error) {
 	o.WriteMode, o.KeyFields = "", nil
 	stage, ends := s.Scope("Stage"), s.Scope("Publish")
 	chunks := beam.ParDo(stage, &spoolFn{Options: o}, in.Pages)
-	return beam.ParDo(ends, &fileFn{Options: o}, beam.Impulse(ends), beam.SideInput{Input: chunks}, beam.SideInput{Input: gateOf(s, in.Gates)}), nil
+	return told(ends, beam.ParDo(ends, &fileFn{Options: o}, gathered(ends, chunks, gateOf(s, in.Gates)))), nil
 }
 
 // spoolFn keeps pages beside the file and emits where they stand.

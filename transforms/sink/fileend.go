@@ -31,7 +31,7 @@ func (f *fileFn) Setup(context.Context) error {
 }
 
 // ProcessElement emits the one result of the step.
-func (f *fileFn) ProcessElement(ctx context.Context, _ []byte, chunks func(*ChunkRef) bool, gates func(*StepResult) bool, emit func(StepResult)) error {
+func (f *fileFn) ProcessElement(ctx context.Context, _ int, _ func(*[]byte) bool, chunks func(*ChunkRef) bool, gates func(*StepResult) bool, emit func(StepResult)) error {
 	ctx, cancel := withDeadline(ctx, f.Options.Deadline)
 	defer cancel()
 	o := f.Options

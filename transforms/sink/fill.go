@@ -16,7 +16,7 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, []byte, func(*StepResult) bool, func(ChunkRef), error](&fillFn{})
+	register.DoFn5x1[context.Context, int, func(*[]byte) bool, func(*StepResult) bool, func(ChunkRef), error](&fillFn{})
 }
 
 // sqlPartition is the one partition that a query's rows form.
@@ -43,7 +43,7 @@ func (f *fillFn) Setup(ctx context.Context) (err error) {
 }
 
 // ProcessElement emits one ChunkRef per unit, none if a gate did not complete.
-func (f *fillFn) ProcessElement(ctx context.Context, _ []byte, gates func(*StepResult) bool, emit func(ChunkRef)) error {
+func (f *fillFn) ProcessElement(ctx context.Context, _ int, _ func(*[]byte) bool, gates func(*StepResult) bool, emit func(ChunkRef)) error {
 	ctx, cancel := withDeadline(ctx, f.Options.Deadline)
 	defer cancel()
 	if len(blockers(gates)) > 0 {

@@ -17,14 +17,15 @@ import (
 )
 
 func init() {
-	register.DoFn5x1[context.Context, []byte, func(*ChunkRef) bool, func(*StepResult) bool, func(StepResult), error](&publishFn{})
+	register.DoFn6x1[context.Context, int, func(*[]byte) bool, func(*ChunkRef) bool, func(*StepResult) bool, func(StepResult), error](&publishFn{})
+	register.Iter1[[]byte]()
 	register.Iter1[ChunkRef]()
 	register.Iter1[StepResult]()
 	register.Emitter1[StepResult]()
 }
 
 // publishFn publishes the units of a step once everything that the step staged is
-// known. It hangs on an Impulse, so that it runs exactly once also for no chunk at all.
+// known. It takes what is gathered, so that it runs exactly once also for no chunk at all.
 type publishFn struct {
 	Options Options
 
@@ -46,7 +47,7 @@ func (f *publishFn) Setup(ctx context.Context) (err error) {
 
 // ProcessElement emits the one result of the step. A failed step is a result, not an
 // error: other steps of the job go on.
-func (f *publishFn) ProcessElement(ctx context.Context, _ []byte, chunks func(*ChunkRef) bool, gates func(*StepResult) bool, emit func(StepResult)) error {
+func (f *publishFn) ProcessElement(ctx context.Context, _ int, _ func(*[]byte) bool, chunks func(*ChunkRef) bool, gates func(*StepResult) bool, emit func(StepResult)) error {
 	ctx, cancel := withDeadline(ctx, f.Options.Deadline)
 	defer cancel()
 	p := publisher{client: f.client, options: f.Options, clock: time.Now}

@@ -19,7 +19,7 @@ import (
 )
 
 func init() {
-	register.DoFn4x1[context.Context, []byte, func(*ChunkRef) bool, func(row.Page), error](&rereadFn{})
+	register.DoFn5x1[context.Context, int, func(*[]byte) bool, func(*ChunkRef) bool, func(row.Page), error](&rereadFn{})
 	register.Emitter1[row.Page]()
 }
 
@@ -28,7 +28,7 @@ func init() {
 // only join its pages.
 func Reread(s beam.Scope, adopted beam.PCollection, o Options) beam.PCollection {
 	s = s.Scope("Reread")
-	return beam.ParDo(s, &rereadFn{Options: o}, beam.Impulse(s), beam.SideInput{Input: adopted})
+	return beam.ParDo(s, &rereadFn{Options: o}, gathered(s, adopted))
 }
 
 // rereadFn reads each unit's stage once.
@@ -48,7 +48,7 @@ func (f *rereadFn) Setup(ctx context.Context) (err error) {
 
 // ProcessElement emits pages in the order of their partitions. A stage that cannot be
 // read fails its unit for the readers.
-func (f *rereadFn) ProcessElement(ctx context.Context, _ []byte, adopted func(*ChunkRef) bool, emit func(row.Page)) error {
+func (f *rereadFn) ProcessElement(ctx context.Context, _ int, _ func(*[]byte) bool, adopted func(*ChunkRef) bool, emit func(row.Page)) error {
 	ctx, cancel := withDeadline(ctx, f.Options.Deadline)
 	defer cancel()
 	units := map[string][]ChunkRef{}

@@ -50,17 +50,36 @@ func WriteQuery(s beam.Scope, gates []beam.PCollection, queries map[string]Query
 	}
 	gate := gateOf(s, gates)
 	stage := s.Scope("Stage")
-	chunks := beam.ParDo(stage, &fillFn{Options: o, Queries: queries}, beam.Impulse(stage), beam.SideInput{Input: gate})
+	chunks := beam.ParDo(stage, &fillFn{Options: o, Queries: queries}, gathered(stage, gate))
 	return publish(s, chunks, gate, o), nil
 }
 
 func publish(s beam.Scope, chunks, gate beam.PCollection, o Options) beam.PCollection {
 	s = s.Scope("Publish")
-	return beam.ParDo(s, &publishFn{Options: o}, beam.Impulse(s), beam.SideInput{Input: chunks}, beam.SideInput{Input: gate})
+	return told(s, beam.ParDo(s, &publishFn{Options: o}, gathered(s, chunks, gate)))
 }
 
-// gateOf is all gates in one PCollection; a side input must exist also when no step
-// gates this one.
+// told parts whoever hears of an outcome from what makes it: prism never rests while a
+// stage is under way from which nothing goes to another.
+func told(s beam.Scope, results beam.PCollection) beam.PCollection {
+	return beam.Reshuffle(s, results)
+}
+
+// gathered is one element, whose key says nothing: an iterator over a mark, so that the
+// element is there also when nothing else is, and one over each collection. Whoever takes
+// it runs once, when all of them are complete, and sees the same again if it is repeated.
+// They are not side inputs, because prism never rests while a stage that reads one is
+// under way, which costs a core for as long as the warehouse takes.
+func gathered(s beam.Scope, collections ...beam.PCollection) beam.PCollection {
+	s = s.Scope("Gather")
+	keyed := []beam.PCollection{beam.AddFixedKey(s, beam.Impulse(s))}
+	for _, c := range collections {
+		keyed = append(keyed, beam.AddFixedKey(s, c))
+	}
+	return beam.CoGroupByKey(s, keyed...)
+}
+
+// gateOf is all gates in one PCollection, which there is also when no step gates this one.
 func gateOf(s beam.Scope, gates []beam.PCollection) beam.PCollection {
 	s = s.Scope("Gate")
 	if len(gates) == 0 {
