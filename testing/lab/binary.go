@@ -19,14 +19,13 @@ const binaryVariable = "E2E_BINARY"
 // Binary is the program under test, from when Main has begun.
 var Binary string
 
-// Main is the TestMain of a package two folders below the root whose tests run the binary.
-// They wait for processes more than they compute, so more of them run at the same time
-// than there are cores, unless -parallel says how many.
-func Main(m *testing.M) {
-	os.Exit(runAll(m))
-}
+// Shared is a folder for what else the tests of a package build once; it goes with them.
+var Shared string
 
-func runAll(m *testing.M) int {
+// Main is what the TestMain of a package two folders below the root runs whose tests run
+// the binary; it returns the exit code. They wait for processes more than they compute, so
+// more of them run at the same time than there are cores, unless -parallel says how many.
+func Main(m *testing.M) int {
 	flag.Parse()
 	if chosen := flag.Lookup("test.parallel"); chosen.Value.String() == chosen.DefValue {
 		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
@@ -40,6 +39,7 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	Shared = dir
 	if Binary, err = build(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

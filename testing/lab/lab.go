@@ -18,8 +18,8 @@ import (
 	"google.golang.org/api/option"
 )
 
+// Where every embedded warehouse is.
 const (
-	// Project and Location are those of every embedded warehouse.
 	Project  = "local-dev-project"
 	Location = "US"
 )
