@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/bigquery"
@@ -59,11 +61,45 @@ func (e eventRow) event() launcher.Event {
 	}
 }
 
+const (
+	mostEvents  = 1 << 20 // bytes of events in one request
+	eventBytes  = 512     // of an event beside its payload
+	severalRows = 400     // BigQuery advises 500 rows a request
+)
+
+func weighEvents(events []launcher.Event) int {
+	weight := 0
+	for _, e := range events {
+		weight += max(len(e.Payload)+eventBytes, mostEvents/severalRows)
+	}
+	return weight
+}
+
 // Append makes events durable. Appending an event twice is harmless: readers fold by id.
+// What is appended at the same time is sent together.
 func (s *Store) Append(ctx context.Context, events ...launcher.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
+	_, err := s.appends.Ask(ctx, events)
+	if isRowFault(err) { // of somebody's events, or of these
+		return s.send(ctx, events)
+	}
+	return err
+}
+
+// isRowFault reports whether a request was refused for what is in it, not for when it came.
+func isRowFault(err error) bool {
+	var rows bigquery.PutMultiError
+	return errors.As(err, &rows) || isStatus(err, http.StatusBadRequest) && !isPassing(err)
+}
+
+// sendAll sends what several callers append.
+func (s *Store) sendAll(ctx context.Context, several [][]launcher.Event) (struct{}, error) {
+	return struct{}{}, s.send(ctx, slices.Concat(several...))
+}
+
+func (s *Store) send(ctx context.Context, events []launcher.Event) error {
 	rows := make([]eventRow, len(events))
 	for i, e := range events {
 		rows[i] = rowOf(e)
@@ -73,7 +109,8 @@ func (s *Store) Append(ctx context.Context, events ...launcher.Event) error {
 	s.mu.Unlock()
 	if young {
 		return patience.Send(ctx, func() error {
-			return s.execute(ctx, "append_events.sql", bigquery.QueryParameter{Name: "events", Value: rows})
+			_, err := readAll[struct{}](ctx, s, "append_events.sql", bigquery.QueryParameter{Name: "events", Value: rows})
+			return err
 		})
 	}
 	savers := make([]bigquery.ValueSaver, len(rows))

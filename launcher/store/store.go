@@ -23,6 +23,8 @@ import (
 	"cloud.google.com/go/bigquery"
 	"google.golang.org/api/googleapi"
 
+	"github.com/cloudact/convergence/launcher"
+	"github.com/cloudact/convergence/launcher/store/gather"
 	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
@@ -50,11 +52,17 @@ type Store struct {
 
 	mu      sync.Mutex
 	created map[string]time.Time // tables by name, when they were made
+
+	appends *gather.Gatherer[[]launcher.Event, struct{}]
+	active  *gather.Gatherer[activeQuestion, []eventRow]
 }
 
 // New returns a store; call Setup before anything else.
 func New(cfg Config) *Store {
-	return &Store{cfg: cfg, dataset: cfg.Client.Dataset(cfg.Dataset), created: map[string]time.Time{}}
+	s := &Store{cfg: cfg, dataset: cfg.Client.Dataset(cfg.Dataset), created: map[string]time.Time{}}
+	s.appends = gather.New(mostEvents, weighEvents, s.sendAll)
+	s.active = gather.New(mostActive, func(activeQuestion) int { return 1 }, s.readActive)
+	return s
 }
 
 type tableDocument struct {

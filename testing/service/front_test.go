@@ -80,7 +80,8 @@ func nameEntry(body []byte) string {
 	return open
 }
 
-// nameEvents is the name of the last event that has one.
+// nameEvents is the name of the last event that has one. Several callers' events may be
+// sent together; a heartbeat among others names nothing.
 func nameEvents(body []byte) string {
 	kinds, states := kindOf.FindAllSubmatch(body, -1), stateOf.FindAllSubmatch(body, -1)
 	name := otherEvent
@@ -112,7 +113,9 @@ func nameEvents(body []byte) string {
 		case "settled":
 			name = settled
 		case "beat":
-			name = beat
+			if name == otherEvent {
+				name = beat
+			}
 		}
 	}
 	return name

@@ -116,11 +116,35 @@ func unfair(starts []int, least float64) bool {
 	return slices.Max(starts)-slices.Min(starts) > 1 && jain(starts) < least
 }
 
+// durations are how long answers took.
+type durations struct {
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+func (d *durations) add(took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, took)
+}
+
+// String names the median, the 95th percentile, and the longest.
+func (d *durations) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	slices.Sort(d.all)
+	last := len(d.all) - 1
+	return fmt.Sprintf("%d answers within %s, %s, %s", len(d.all),
+		d.all[last/2].Round(time.Millisecond), d.all[last*95/100].Round(time.Millisecond), d.all[last].Round(time.Millisecond))
+}
+
 // post starts a run as a patient client does: while the organisation has as many as it
 // may, it asks again.
-func (s *service) post(ctx context.Context, org string, o client.RunOptions) (client.Started, int, error) {
+func (s *service) post(ctx context.Context, org string, o client.RunOptions, took *durations) (client.Started, int, error) {
 	for refused := 0; ; refused++ {
+		asked := time.Now()
 		started, err := s.as(org).Run(ctx, org, rows, o)
+		took.add(time.Since(asked))
 		var problem *client.Error
 		if !errors.As(err, &problem) || problem.Status != http.StatusTooManyRequests {
 			return started, refused, err
@@ -145,12 +169,12 @@ func (l load) test(t *testing.T) {
 	ids, refusals := map[string]string{}, 0
 	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience*time.Duration(1+l.orgs*l.each/20)) // the last ones wait for all others
 	defer cancel()
-	posted := make(chan struct{}, l.orgs*l.each)
+	posted, took := make(chan struct{}, l.orgs*l.each), &durations{}
 	for n := range l.each {
 		for i, org := range l.names() {
 			s := services[(i+n)%len(services)]
 			wg.Go(func() {
-				started, refused, err := s.post(ctx, org, day(n))
+				started, refused, err := s.post(ctx, org, day(n), took)
 				if err != nil {
 					t.Errorf("run %d of %s: %v", n, org, err)
 					cancel()
@@ -173,6 +197,7 @@ func (l load) test(t *testing.T) {
 	}
 	w.provider.Release()
 	wg.Wait()
+	t.Logf("%s; calls of the warehouse by then: %v", took, w.plan.Calls())
 	if len(ids) != l.orgs*l.each {
 		t.Fatalf("%d different runs were made of %d", len(ids), l.orgs*l.each)
 	}

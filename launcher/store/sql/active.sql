@@ -5,7 +5,7 @@ JOIN (
   FROM (
     SELECT org_slug, run_id, state, created_at
     FROM `{{.Dataset}}.org_meta_run_events`
-    WHERE kind = 'run' AND created_at >= @since AND (@org = '' OR org_slug = @org)
+    WHERE kind = 'run' AND created_at >= @since AND (@all OR org_slug IN UNNEST(@orgs))
     QUALIFY ROW_NUMBER() OVER (
       PARTITION BY org_slug, run_id
       ORDER BY attempt DESC, epoch DESC,
