@@ -13,7 +13,9 @@ const (
 	// A projection is two DML statements a table, of which a table takes 25 in ten
 	// seconds, whoever sends them.
 	projectGap = 2 * time.Second
-	projectMax = 500 // runs in one transaction
+	// The gap doubles up to this while the tables take nothing.
+	projectGapMost = 32 * time.Second
+	projectMax     = 500 // runs in one transaction
 )
 
 // projector writes the runs that changed to the tables that others read.
@@ -100,6 +102,7 @@ func (p projector) wrote(runs []Run) []Event {
 func (p projector) loop(ctx context.Context) {
 	ticker := time.NewTicker(projectEvery)
 	defer ticker.Stop()
+	gap := projectGap
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,14 +110,18 @@ func (p projector) loop(ctx context.Context) {
 		case <-ticker.C:
 		case <-p.kick:
 		}
-		p.flush()
-		sleep(ctx, projectGap, nil)
+		if p.flush() {
+			gap = projectGap
+		} else {
+			gap = min(2*gap, projectGapMost)
+		}
+		sleep(ctx, gap, nil)
 	}
 }
 
-// flush writes what changed. What cannot be written is kept for the next time, unless it
-// has changed again.
-func (p projector) flush() {
+// flush writes what changed, and reports whether it could. What cannot be written is kept
+// for the next time, unless it has changed again.
+func (p projector) flush() bool {
 	p.writing.Lock()
 	defer p.writing.Unlock()
 	p.mu.Lock()
@@ -123,12 +130,14 @@ func (p projector) flush() {
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
 	defer cancel()
+	whole := true
 	for some := range slices.Chunk(runs, projectMax) {
 		err := p.cfg.Store.Project(ctx, some...)
 		if err == nil {
 			p.record(ctx, p.wrote(some)...)
 			continue
 		}
+		whole = false
 		p.cfg.Log.Warn("project runs", "runs", len(some), "error", err)
 		p.mu.Lock()
 		for _, r := range some {
@@ -138,4 +147,5 @@ func (p projector) flush() {
 		}
 		p.mu.Unlock()
 	}
+	return whole
 }

@@ -65,6 +65,8 @@ const (
 	mostEvents  = 1 << 20 // bytes of events in one request
 	eventBytes  = 512     // of an event beside its payload
 	severalRows = 400     // BigQuery advises 500 rows a request
+
+	sendPatience = time.Minute
 )
 
 func weighEvents(events []launcher.Event) int {
@@ -91,7 +93,7 @@ func (s *Store) Append(ctx context.Context, events ...launcher.Event) error {
 // isRowFault reports whether a request was refused for what is in it, not for when it came.
 func isRowFault(err error) bool {
 	var rows bigquery.PutMultiError
-	return errors.As(err, &rows) || isStatus(err, http.StatusBadRequest) && !isPassing(err)
+	return errors.As(err, &rows) || isStatus(err, http.StatusBadRequest) && !patience.Passing(err)
 }
 
 // sendAll sends what several callers append.
@@ -100,6 +102,8 @@ func (s *Store) sendAll(ctx context.Context, several [][]launcher.Event) (struct
 }
 
 func (s *Store) send(ctx context.Context, events []launcher.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, sendPatience) // the client streams again and again as long as it may
+	defer cancel()
 	rows := make([]eventRow, len(events))
 	for i, e := range events {
 		rows[i] = rowOf(e)

@@ -99,19 +99,12 @@ func (s *Store) Project(ctx context.Context, runs ...launcher.Run) error {
 	}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.execute(ctx, "project.sql", params...)
-		if err != nil && !isConflict(err) && !patience.Unanswered(err) {
+		if err != nil && !patience.Passing(err) && !patience.Unanswered(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(conflictPatience))
 	return err
-}
-
-// isConflict reports whether a transaction was aborted because another one changed the
-// same table: nothing happened, and it may be tried again.
-func isConflict(err error) bool {
-	text := strings.ToLower(err.Error())
-	return strings.Contains(text, "aborted due to concurrent update") || strings.Contains(text, "could not serialize access")
 }
 
 func projectRun(r launcher.Run) (runRow, error) {

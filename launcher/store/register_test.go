@@ -2,10 +2,7 @@ package store_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,30 +57,11 @@ func TestOneOfManyAcquiresAName(t *testing.T) {
 
 func TestOwnerWhoseAnswerWasLostHasWon(t *testing.T) {
 	b := newBench(t)
-	upstream, err := url.Parse(shared.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var struck atomic.Bool
-	b.spoilWith(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/jobs") || !struck.CompareAndSwap(false, true) {
-			return false
-		}
-		// The server does it, the caller never hears.
-		r.URL.Scheme, r.URL.Host, r.RequestURI = upstream.Scheme, upstream.Host, ""
-		response, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Error(err)
-		} else {
-			_, _ = io.Copy(httptest.NewRecorder(), response.Body)
-			_ = response.Body.Close()
-		}
-		panic(http.ErrAbortHandler)
-	})
+	lost := b.loseAnswers(http.MethodPost, "/jobs", 1)
 	if c, err := b.Acquire(t.Context(), "gen/u/1", "run-1", "h"); err != nil || !c.Won || c.Owner != "run-1" {
 		t.Errorf("the owner is told %+v, %v", c, err)
 	}
-	if !struck.Load() {
+	if lost.Load() == 0 {
 		t.Error("no answer was lost")
 	}
 	if c, err := b.Acquire(t.Context(), "gen/u/1", "run-2", "g"); err != nil || c.Won || c.Owner != "run-1" || c.Value != "h" {

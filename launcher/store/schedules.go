@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/queue"
+	"github.com/cloudact/convergence/launcher/store/patience"
 )
 
 const slotLookBack = 40 * 24 * time.Hour // older slots of runs that have not ended are not brought up to date
@@ -216,7 +217,7 @@ func (s *Store) Fired(ctx context.Context, next []queue.Pipeline, firings []queu
 func (s *Store) transact(ctx context.Context, name string, params ...bigquery.QueryParameter) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.execute(ctx, name, params...)
-		if err != nil && !isConflict(err) {
+		if err != nil && !patience.Passing(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err

@@ -2,15 +2,12 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"cloud.google.com/go/bigquery"
 	"github.com/cenkalti/backoff/v5"
-	"google.golang.org/api/googleapi"
 
 	"github.com/cloudact/convergence/launcher"
 	"github.com/cloudact/convergence/launcher/store/patience"
@@ -54,7 +51,7 @@ func (s *Store) Standing(ctx context.Context, unit string, generation int) (laun
 			return launcher.Standing{Running: true}, nil
 		case status.Err() == nil:
 			return launcher.Standing{State: launcher.Published, Run: labels[runLabel]}, nil
-		case !isPassing(status.Err()):
+		case !patience.Passing(status.Err()):
 			failures++
 		}
 	}
@@ -141,19 +138,4 @@ func labelsOf(job *bigquery.Job) map[string]string {
 		return q.Labels
 	}
 	return nil
-}
-
-// isPassing reports whether a job lost against another one or a rate limit: it says
-// nothing about the generation.
-func isPassing(err error) bool {
-	var jobErr *bigquery.Error
-	if errors.As(err, &jobErr) && (jobErr.Reason == "rateLimitExceeded" || jobErr.Reason == "jobRateLimitExceeded") {
-		return true
-	}
-	var api *googleapi.Error
-	if errors.As(err, &api) && api.Code == http.StatusTooManyRequests {
-		return true
-	}
-	text := strings.ToLower(err.Error())
-	return isConflict(err) || strings.Contains(text, "transaction is aborted") || strings.Contains(text, "too many dml statements outstanding")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -162,6 +163,32 @@ func (b *bench) spoilWith(spoil func(w http.ResponseWriter, r *http.Request) boo
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.spoil = spoil
+}
+
+// loseAnswers lets the server do the first calls whose path ends so, without their callers
+// hearing of it, and counts all of them.
+func (b *bench) loseAnswers(method, suffix string, first int) *atomic.Int64 {
+	b.t.Helper()
+	upstream, err := url.Parse(shared.url)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	calls := &atomic.Int64{}
+	b.spoilWith(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != method || !strings.HasSuffix(r.URL.Path, suffix) || calls.Add(1) > int64(first) {
+			return false
+		}
+		r.URL.Scheme, r.URL.Host, r.RequestURI = upstream.Scheme, upstream.Host, ""
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			b.t.Error(err)
+		} else {
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+		}
+		panic(http.ErrAbortHandler)
+	})
+	return calls
 }
 
 // lines returns the rows of a query, cells joined by spaces.
