@@ -2,7 +2,6 @@ package source_test
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 	"time"
 
@@ -65,7 +64,7 @@ func fetchWholeOrganisation(t *testing.T, runner string) {
 func TestAWrittenOutPipelineFollowsTheProvidersPages(t *testing.T) {
 	days := openai.Days(civil.Date{Year: 2026, Month: time.August, Day: 19}, 4)
 	_, base := openai.RunT(t, openai.Config{Days: days, Orgs: []openai.Org{{Name: "acme", AdminKey: canary}}})
-	source.UseOriginOverrides(map[string]string{"https://api.openai.com": strings.TrimSuffix(base, "/v1")})
+	source.UseOriginOverrides(map[string]string{"https://api.openai.com": base})
 	pages := job{processor: "generic.api_extractor", config: map[string]any{
 		"url":  "https://api.openai.com/v1/organization/usage/completions",
 		"auth": map[string]any{"type": "bearer", "provider": "OPENAI"},

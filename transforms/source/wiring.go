@@ -49,7 +49,8 @@ func UseOrigins(origins func(provider string) string) {
 }
 
 // UseOriginOverrides replaces default base URLs inside literal URLs of pipelines: key is
-// a provider's default base URL, value the one in force. Equal pairs change nothing.
+// a provider's default base URL, value the one in force, with or without the "/v1" with
+// which what follows the key begins. Equal pairs change nothing.
 func UseOriginOverrides(overrides map[string]string) {
 	rewire(func(w *wiring) { w.overrides = overrides })
 }
@@ -77,10 +78,16 @@ func (w wiring) address(provider, target string) (string, error) {
 	if origin == "" {
 		return "", failf(codeConfig, "no API base URL is configured for provider %s: set api_base_url in system/providers.yml", provider)
 	}
-	if version, _, found := strings.Cut(target[1:], "/"); found {
-		origin = strings.TrimSuffix(origin, "/"+version)
+	return join(origin, target), nil
+}
+
+// join appends a path to a base URL that may already end with the path's first part, the
+// version of the API.
+func join(base, path string) string {
+	if version, _, found := strings.Cut(strings.TrimPrefix(path, "/"), "/"); found && strings.HasPrefix(path, "/") {
+		base = strings.TrimSuffix(base, "/"+version)
 	}
-	return origin + target, nil
+	return base + path
 }
 
 func (w wiring) override(target string) string {
@@ -95,5 +102,5 @@ func (w wiring) override(target string) string {
 	if best == "" {
 		return target
 	}
-	return strings.TrimRight(w.overrides[best], "/") + target[len(strings.TrimRight(best, "/")):]
+	return join(strings.TrimRight(w.overrides[best], "/"), target[len(strings.TrimRight(best, "/")):])
 }
