@@ -277,7 +277,7 @@ func (f *follower) spec(generations map[string]int) runfolder.Spec {
 // inherit goes on with what a launcher that is gone has left in the folder of this run:
 // a job that lives, or the result of one.
 func (f *follower) inherit(ctx context.Context, folder *runfolder.Folder) (runfolder.Result, bool, error) {
-	spec, err := folder.ReadSpec()
+	spec, err := f.inherited(folder)
 	if err != nil || spec.RunID != f.base.ID || spec.Attempt != f.base.Attempt {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			f.l.cfg.Log.Warn("read the spec of an earlier job", "run", f.base.ID, "error", err)
