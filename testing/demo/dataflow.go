@@ -45,7 +45,7 @@ func (d *demo) simulated(ctx context.Context) error {
 	d.settings = []string{
 		"CONVERGENCE_RUNNER=" + onDataflow, "CONVERGENCE_DATAFLOW_REGION=" + region,
 		"CONVERGENCE_DATAFLOW_TEMPLATE=" + d.dataflow.Put("templates/convergence.json", spec),
-		"CONVERGENCE_DATAFLOW_FOLDER=gs://" + bucket + "/runs",
+		"CONVERGENCE_DATAFLOW_FOLDER=gs://" + bucket + "/runs", "CONVERGENCE_DATAFLOW_POLL_SECONDS=1",
 		"CONVERGENCE_DATAFLOW_ENDPOINT=" + d.dataflow.Endpoint(), "CONVERGENCE_STORAGE_ENDPOINT=http://" + d.dataflow.StorageHost(),
 	}
 	fmt.Println("Dataflow simulator: launches run", filepath.Base(d.job), "and its workers as processes of this machine")

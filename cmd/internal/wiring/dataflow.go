@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	df "google.golang.org/api/dataflow/v1b3"
 	"google.golang.org/api/option"
@@ -37,6 +38,7 @@ type Dataflow struct {
 	Subnetwork               string
 	MachineType              string
 	MaxWorkers               int
+	Poll                     time.Duration
 	Endpoint                 string // base URL; "" = Google's
 	StorageEndpoint          string // base URL; "" = Google's
 }
@@ -99,7 +101,7 @@ func (e Environment) DataflowRunner(ctx context.Context, log *slog.Logger) (*dat
 	}
 	return dataflow.New(dataflow.Config{
 		Dataflow: service, Storage: storage, Project: e.Project, Region: e.Dataflow.Region, Template: e.Dataflow.Template, Folder: e.Dataflow.Folder,
-		Parameters: parameters, Log: log,
+		Parameters: parameters, Poll: e.Dataflow.Poll, Log: log,
 		Environment: df.FlexTemplateRuntimeEnvironment{
 			ServiceAccountEmail: e.Dataflow.ServiceAccount, Subnetwork: e.Dataflow.Subnetwork, MachineType: e.Dataflow.MachineType, MaxWorkers: int64(e.Dataflow.MaxWorkers),
 		},

@@ -98,6 +98,11 @@ var settings = []Setting{
 	{Name: "CONVERGENCE_DATAFLOW_SUBNETWORK", Help: "subnetwork of Dataflow workers; none: the default network", set: text(func(e *Environment) *string { return &e.Dataflow.Subnetwork })},
 	{Name: "CONVERGENCE_DATAFLOW_MACHINE_TYPE", Help: "machine type of Dataflow workers; none: Dataflow chooses", set: text(func(e *Environment) *string { return &e.Dataflow.MachineType })},
 	{Name: "CONVERGENCE_DATAFLOW_MAX_WORKERS", Default: "1", Help: "most workers of a Dataflow job", set: number(func(e *Environment) *int { return &e.Dataflow.MaxWorkers }, 1000)},
+	{Name: "CONVERGENCE_DATAFLOW_POLL_SECONDS", Default: "15", Help: "between looks at all Dataflow jobs together, 1 to 300", set: func(e *Environment, v string) error {
+		n, err := between(v, 1, 300)
+		e.Dataflow.Poll = time.Duration(n) * time.Second
+		return err
+	}},
 	{Name: "CONVERGENCE_DATAFLOW_ENDPOINT", Help: "base URL of a Dataflow-compatible server instead of Google's", set: text(func(e *Environment) *string { return &e.Dataflow.Endpoint }, httpURL)},
 	{Name: "CONVERGENCE_STORAGE_ENDPOINT", Help: "base URL of a Cloud-Storage-compatible server instead of Google's", set: text(func(e *Environment) *string { return &e.Dataflow.StorageEndpoint }, httpURL)},
 
