@@ -156,6 +156,9 @@ func (b *bridge) succeeded(id string, x *bundle, t *try) {
 	}
 	t.done = true
 	b.count++
+	if b.faults.FailIn == Running { // the job fails before the runner hears of it
+		return
+	}
 	if b.lost[b.count] {
 		delete(b.lost, b.count)
 		b.log.Info("a worker is lost before its bundle counts", "worker", t.worker.id, "bundle", id)

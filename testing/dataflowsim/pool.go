@@ -92,6 +92,24 @@ func (p *pool) failure() string {
 	return p.last
 }
 
+// LoseWorkers kills the processes of all workers that there are, as machines that fail;
+// others take their place.
+func (s *Sim) LoseWorkers() {
+	s.mu.Lock()
+	var pools []*pool
+	for _, j := range s.jobs {
+		if j.pool != nil {
+			pools = append(pools, j.pool)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range pools {
+		for _, b := range p.all() {
+			b.loseAll()
+		}
+	}
+}
+
 // all are the bridges. Their mutexes are never taken under the pool's: a bridge reports
 // to the pool under its own.
 func (p *pool) all() map[string]*bridge {

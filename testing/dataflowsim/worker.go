@@ -19,6 +19,7 @@ const maxWorkers = 20
 type worker struct {
 	id    string
 	kill  chan struct{}   // closed when it is to end
+	dead  chan struct{}   // closed once it has
 	asked map[string]bool // requests of the runner that it has not answered
 
 	control *outbox[*fnpb.InstructionRequest]
@@ -36,7 +37,7 @@ func (b *bridge) addWorker() error {
 	}
 	b.started++
 	w := &worker{
-		id: fmt.Sprintf("worker-%d", b.started), kill: make(chan struct{}), asked: map[string]bool{},
+		id: fmt.Sprintf("worker-%d", b.started), kill: make(chan struct{}), dead: make(chan struct{}), asked: map[string]bool{},
 		control: newOutbox[*fnpb.InstructionRequest](), data: newOutbox[*fnpb.Elements](), state: newOutbox[*fnpb.StateResponse](),
 	}
 	b.workers[w.id] = w
@@ -48,11 +49,13 @@ func (b *bridge) addWorker() error {
 		defer b.mu.Unlock()
 		b.broken = err
 		b.lose(w)
+		close(w.dead)
 		return fmt.Errorf("start worker: %w", err)
 	}
 	b.wg.Go(func() {
 		<-w.kill
 		stop()
+		close(w.dead)
 	})
 	return nil
 }
@@ -85,6 +88,19 @@ func (b *bridge) lose(w *worker) {
 			delete(x.tries, w.id)
 			b.failed(id, x, "worker "+w.id+" is lost")
 		}
+	}
+}
+
+// loseAll ends the workers that there are, and returns once their processes are gone.
+func (b *bridge) loseAll() {
+	b.mu.Lock()
+	lost := slices.Collect(maps.Values(b.workers))
+	for _, w := range lost {
+		b.lose(w)
+	}
+	b.mu.Unlock()
+	for _, w := range lost {
+		<-w.dead
 	}
 }
 

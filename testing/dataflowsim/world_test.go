@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -57,22 +55,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// jobBinary builds the binary of the template as it is shipped, once, unless
-// E2E_JOB_BINARY names one.
+// jobBinary builds the binary of the template once.
 func jobBinary(t *testing.T) string {
 	t.Helper()
-	if path := os.Getenv("E2E_JOB_BINARY"); path != "" {
-		return path
-	}
 	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "convergence-job-"); built.err != nil { //nolint:usetesting // it outlives the test that needs it first
-			return
-		}
-		built.path = filepath.Join(built.dir, "convergence-job")
-		build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", built.path, "github.com/cloudact/convergence/cmd/convergence-job")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build convergence-job: %w\n%s", err, out)
+		if built.dir, built.err = os.MkdirTemp("", "convergence-job-"); built.err == nil { //nolint:usetesting // it outlives the test that needs it first
+			built.path, built.err = dataflowsim.BuildLauncher(built.dir)
 		}
 	})
 	if built.err != nil {
