@@ -1,0 +1,14 @@
+package remote
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/cloudact/convergence/testing/dataflowsim"
+	"github.com/cloudact/convergence/testing/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m) }
+
+// jobBinary is the binary of the Flex Template, built once.
+var jobBinary = sync.OnceValues(func() (string, error) { return dataflowsim.BuildLauncher(lab.Shared) })

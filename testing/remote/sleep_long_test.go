@@ -1,0 +1,41 @@
+//go:build long
+
+package remote
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+
+	"github.com/cloudact/convergence/api/client"
+	"github.com/cloudact/convergence/testing/dataflowsim"
+	"github.com/cloudact/convergence/testing/lab"
+)
+
+// A service that is stopped as a process at its launch, and wakes after another has taken
+// its run over and brought it to its end, launches and publishes nothing.
+func TestAServiceThatSleptThroughItsLaunchChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.seed()
+	s := w.serve()
+	w.sim.SetFaults(dataflowsim.Faults{Call: func(method string, n int) dataflowsim.Fault {
+		if method == dataflowsim.CallLaunch && n == 1 {
+			_ = s.Process.Signal(syscall.SIGSTOP)
+			return dataflowsim.Refused // what it hears when it wakes
+		}
+		return dataflowsim.None
+	}})
+	id := s.post(rows)
+	lab.Eventually(t, "the service is about to launch", func() bool { return w.sim.Count(dataflowsim.CallLaunch) > 0 })
+	next := w.serve()
+	run := next.ended(id)
+	if run.Status != client.Completed {
+		t.Errorf("the run ended %s: %s: %s", run.Status, run.Code, run.Error)
+	}
+	_ = s.Process.Signal(syscall.SIGCONT)
+	s.Stop()
+	w.job(dataflowsim.Done)
+	w.landed()
+	w.recorded(id, client.Completed, fmt.Sprintf("extract COMPLETED %d", w.items.pages*pageRows))
+}
