@@ -220,9 +220,10 @@ func (l *Launcher) List(ctx context.Context, org string, filter Filter) ([]Run, 
 }
 
 // Wait blocks until the run has ended or ctx is done, and returns the run. A run of a
-// launcher that closed may not have ended.
+// launcher that closed may not have ended. A run of a command whose process is gone ends
+// as lost meanwhile: nobody else may be there to say so.
 func (l *Launcher) Wait(ctx context.Context, org, id string) (Run, error) {
-	for {
+	for looked := time.Now(); ; {
 		run, err := l.Run(ctx, org, id)
 		if err != nil || run.State.Terminal() && l.idle(id) {
 			return run, err
@@ -237,6 +238,12 @@ func (l *Launcher) Wait(ctx context.Context, org, id string) (Run, error) {
 			}
 		} else {
 			sleep(ctx, l.cfg.Poll, nil)
+			if run.Trigger == TriggerCLI && time.Since(looked) >= l.cfg.Heartbeat {
+				if err := l.recoverRun(ctx, run); err != nil {
+					l.cfg.Log.Warn("recover run", "run", id, "org", org, "error", err)
+				}
+				looked = time.Now()
+			}
 		}
 		if ctx.Err() != nil {
 			return Run{}, ctx.Err()

@@ -285,6 +285,46 @@ func TestARunOfAnotherProcessIsCancelled(t *testing.T) {
 	v.landed(1)
 }
 
+// TestACommandGoesOnWithTheEqualRunThatWasLost starts a run twice: the second command is
+// answered with the first one's run, and makes its own of what that has staged when the
+// first one is killed.
+func TestACommandGoesOnWithTheEqualRunThatWasLost(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t, lab.New(t), "heir", mode("append").document(), &api{pages: 2, rows: 10}, false)
+	gate := faults.NewGate()
+	defer gate.Open()
+	v.plan.Set(faults.Rule{Op: faults.Page, When: faults.Before, Nth: 2, Do: gate.Pause()})
+	owner := v.command(v.runDays(1)...)
+	v.start(owner)
+	<-gate.Arrived()
+	heir, said := v.command(v.runDays(1)...), &lab.Buffer{}
+	heir.Stdout, heir.Stderr = said, said
+	if err := heir.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Kill(-heir.Process.Pid, syscall.SIGKILL) }()
+	var runs []shownRun
+	v.decode(&runs, "runs")
+	lab.Eventually(t, "the second command is answered with the first one's run", func() bool {
+		return len(runs) == 1 && strings.Contains(said.String(), "run "+runs[0].ID)
+	})
+	if err := syscall.Kill(-owner.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = owner.Wait()
+	v.plan.Set()
+	gate.Open()
+	if err := heir.Wait(); err != nil {
+		t.Fatalf("the second command ended with %v\n%s", err, said)
+	}
+	v.landed(1)
+	v.buried()
+	v.decode(&runs, "runs")
+	if len(runs) != 2 || runs[0].State != "COMPLETED" || runs[1].Code != "LOST" {
+		t.Errorf("runs: %+v", runs)
+	}
+}
+
 func TestWrongUseOfTheCommandsThatOperate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, orgs("acme")...)
