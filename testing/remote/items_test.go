@@ -62,7 +62,7 @@ func (s *items) page(w http.ResponseWriter, r *http.Request) {
 	var data []map[string]any
 	for n := range pageRows {
 		data = append(data, map[string]any{
-			"usage_date": firstDay.String(), "org_slug": org, "service": fmt.Sprintf("s-%d-%d", page, n), "units": "1.5",
+			"usage_date": firstDay.String(), "service": fmt.Sprintf("s-%d-%d", page, n), "units": "1.5",
 		})
 	}
 	var next any

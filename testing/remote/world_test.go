@@ -47,7 +47,7 @@ type world struct {
 	sim     *dataflowsim.Sim
 	usage   *openai.Server // what OpenAI is
 	items   *items         // another provider
-	plan    *faults.Plan   // of what workers and launchers ask the warehouse
+	plan    *faults.Plan   // of what workers ask the warehouse and the other provider
 	environ []string
 	started int // services
 }
@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.items = &items{pages: 6}
 	w.items.API = http.HandlerFunc(w.items.page)
-	warehouse, api, other := server(t, proxy), server(t, w.usage.Handler()), server(t, w.items)
+	warehouse, api, other := server(t, proxy), server(t, w.usage.Handler()), server(t, w.plan.Wrap(w.items, faults.Provider))
 	w.items.url = other
 	t.Cleanup(w.items.Release) // before its server is closed
 	w.sim, err = dataflowsim.New(dataflowsim.Options{
