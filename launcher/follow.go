@@ -270,7 +270,7 @@ func (f *follower) spec(generations map[string]int) runfolder.Spec {
 		Pipeline: f.plan.Pipeline, Document: f.plan.Text, File: f.plan.File, Params: f.plan.Params, ProjectID: f.plan.ProjectID,
 		AdminEmail: f.plan.AdminEmail, Tables: f.plan.Tables, Providers: f.plan.Providers,
 		StartDate: f.plan.Start, EndDate: f.plan.End, Now: f.base.Start, Deadline: f.l.cfg.Now().Add(f.plan.Timeout),
-		Runner: f.engine, Generations: generations,
+		Runner: f.engine, Trace: f.base.Request.Trace, Generations: generations,
 	}
 }
 

@@ -166,6 +166,9 @@ type Config struct {
 	Service bool
 	// Enqueue, if set, is told of runs that are due, instead of starting them here.
 	Enqueue func(Run)
+	// Trace, if set, names the trace of the request that a context belongs to; the job of
+	// the run that it asks for continues it.
+	Trace func(context.Context) string
 	// Ended, if set, is called for each run that has ended, after its terminal event is
 	// durable and in the background: in one process of all, and once, unless that process
 	// dies before it could record that it has called it. Then another one calls it again,

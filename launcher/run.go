@@ -54,6 +54,7 @@ type Request struct {
 	Runner    string            `json:"runner,omitempty"`   // "" = the service's default
 	Priority  int               `json:"priority,omitempty"` // 1 is the highest; 0 = none given. For the queue
 	RetryOf   string            `json:"retry_of,omitempty"`
+	Trace     string            `json:"trace,omitempty"`  // of the request that asked, as a W3C traceparent; set by Submit
 	Origin    string            `json:"origin,omitempty"` // first run of a chain of retries: what one of them staged is the others' to resume
 }
 

@@ -44,6 +44,9 @@ func (l *Launcher) Submit(ctx context.Context, r Request) (run Run, existing boo
 	if r.Origin == "" {
 		r.Origin = id
 	}
+	if r.Trace = ""; l.cfg.Trace != nil {
+		r.Trace = l.cfg.Trace(ctx)
+	}
 	run = Run{
 		ID: id, Org: r.Org, PipelineID: trackingID(r, plan), Attempt: 1, Epoch: 1, State: Pending,
 		Trigger: r.Trigger, TriggerBy: r.TriggerBy, KeyID: r.KeyID, UserID: r.UserID, Priority: r.Priority,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,7 +39,10 @@ func (a *app) jobCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			result, err := a.env.Job(c.Context(), s, folder, a.serviceLogger())
+			log := a.serviceLogger()
+			result, err := tracedJob(c.Context(), a.env, s, log, func(ctx context.Context) (runfolder.Result, error) {
+				return a.env.Job(ctx, s, folder, log)
+			})
 			if err != nil {
 				return err
 			}

@@ -69,7 +69,7 @@ func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, j
 		Runner: p.runners,
 		Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: w.env.Runner,
 		Owner: self, Service: true, Retries: serviceRetries, Now: launcher.Clock, Log: log, Ended: p.ended,
-		Enqueue: func(r launcher.Run) { p.queue.Enqueue(r) },
+		Enqueue: func(r launcher.Run) { p.queue.Enqueue(r) }, Trace: traceOf,
 	})
 	p.queue = p.newQueue(self.String(), p.once)
 	return p, nil

@@ -44,7 +44,8 @@ type Spec struct {
 	EndDate    civil.Date        `json:"end_date"` // inclusive
 	Now        time.Time         `json:"now"`      // run start
 	Deadline   time.Time         `json:"deadline"`
-	Runner     string            `json:"runner"` // prism, direct, dataflow, flink
+	Runner     string            `json:"runner"`                // prism, direct, dataflow, flink
+	Trace      string            `json:"traceparent,omitempty"` // of the request that asked for the run
 
 	Tables      map[string]json.RawMessage `json:"tables,omitempty"`    // schemas that the plan found, by reference: a job need not have the folder that declares them
 	Providers   json.RawMessage            `json:"providers,omitempty"` // those that the steps use, likewise

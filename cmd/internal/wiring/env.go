@@ -26,6 +26,8 @@ const (
 	envKMSEndpoint      = "CONVERGENCE_KMS_ENDPOINT"
 	envDataDir          = "CONVERGENCE_DATA_DIR"
 	envConfigsDir       = "CONVERGENCE_CONFIGS_DIR"
+	envOTLPEndpoint     = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	envOTLPName         = "OTEL_SERVICE_NAME"
 	ownPrefix           = "CONVERGENCE_"
 )
 
@@ -123,6 +125,7 @@ func (e Environment) JobEnviron() []string {
 	for name, value := range map[string]string{
 		envName: e.Name, envProject: e.Project, envLocation: e.Location, envKMSKey: e.KMSKey, envLogLevel: e.LogLevel,
 		envBigQueryEndpoint: e.BigQueryEndpoint, envKMSEndpoint: e.KMSEndpoint, envConfigsDir: e.ConfigsDir,
+		envOTLPEndpoint: e.Service.OTLPEndpoint, envOTLPName: e.Service.OTLPName,
 	} {
 		if value != "" {
 			env = append(env, name+"="+value)
