@@ -22,10 +22,10 @@ const (
 // share is what an organisation has of the slots, and what waits for more.
 type share struct {
 	org     string
-	used    int       // by runs that have all the slots they need
-	limit   int       // most that it may use; negative when it is not known yet
-	holds   Holds     // of the organisation's own slots
-	served  time.Time // when it last got a slot
+	used    int   // by runs that have all the slots they need
+	limit   int   // most that it may use; negative when it is not known yet
+	holds   Holds // of the organisation's own slots
+	served  int   // the entry that last gave it a slot, in the order of all
 	waiting []launcher.Run
 }
 
@@ -48,7 +48,7 @@ func next(shares []*share) *share {
 }
 
 func (s *share) before(o *share) bool {
-	return cmp.Or(cmp.Compare(s.used, o.used), s.served.Compare(o.served), strings.Compare(s.org, o.org)) < 0
+	return cmp.Or(cmp.Compare(s.used, o.used), cmp.Compare(s.served, o.served), strings.Compare(s.org, o.org)) < 0
 }
 
 // order sorts the waiting runs of one organisation: by priority less age, then by who

@@ -30,7 +30,6 @@ func TestOrderOfRunsThatWait(t *testing.T) {
 
 func TestNextShare(t *testing.T) {
 	waits := []launcher.Run{{}}
-	early, late := time.Unix(1, 0), time.Unix(2, 0)
 	for _, c := range []struct {
 		name   string
 		shares []*share
@@ -38,7 +37,7 @@ func TestNextShare(t *testing.T) {
 	}{
 		{"nobody", nil, ""},
 		{"who has fewest", []*share{{org: "a", used: 2, limit: 9, waiting: waits}, {org: "b", used: 1, limit: 2, waiting: waits}}, "b"},
-		{"who was served longest ago", []*share{{org: "a", limit: 9, served: late, waiting: waits}, {org: "b", limit: 9, served: early, waiting: waits}}, "b"},
+		{"who was served longest ago", []*share{{org: "a", limit: 9, served: 2, waiting: waits}, {org: "b", limit: 9, served: 1, waiting: waits}}, "b"},
 		{"not who is full", []*share{{org: "a", used: 1, limit: 1, waiting: waits}, {org: "b", used: 5, limit: 9, waiting: waits}}, "b"},
 		{"not who wants nothing", []*share{{org: "a", limit: 9}, {org: "b", used: 5, limit: 9, waiting: waits}}, "b"},
 		{"all full", []*share{{org: "a", used: 1, limit: 1, waiting: waits}, {org: "b", limit: 0, waiting: waits}}, ""},

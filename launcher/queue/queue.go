@@ -73,7 +73,7 @@ type Queue struct {
 	working map[string]bool       // runs that a worker of this process has
 	due     map[string]bool       // runs that the launcher said are due
 	delays  map[string]delay      // runs whose start failed, or that wait for another run
-	served  map[string]time.Time  // organisations, when they last got a slot
+	served  map[string]int        // organisations, the entry that last gave them one of the slots that all share
 	idle    map[string]idleHolder // runs that have a slot of another process and have not started
 }
 
@@ -97,7 +97,7 @@ func New(cfg Config) *Queue {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Queue{
 		cfg: cfg, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1), turn: make(turn, 1), shows: make(turn, 1), shown: map[string]Row{},
-		working: map[string]bool{}, due: map[string]bool{}, delays: map[string]delay{}, served: map[string]time.Time{}, idle: map[string]idleHolder{},
+		working: map[string]bool{}, due: map[string]bool{}, delays: map[string]delay{}, served: map[string]int{}, idle: map[string]idleHolder{},
 	}
 }
 
@@ -160,8 +160,7 @@ func (q *Queue) step(ctx context.Context, all bool) ([]launcher.Run, error) {
 		case ok:
 			begun = append(begun, run)
 			s.used++
-			s.served = q.cfg.Now()
-			q.serve(s)
+			s.served = q.serve(s.org)
 		case errors.Is(err, ErrFull):
 			return begun, nil
 		case errors.Is(err, ErrOrgFull): // another process was faster
@@ -185,10 +184,28 @@ func (q *Queue) ours(r launcher.Run) bool {
 	return q.due[r.ID] || r.Submitter == q.cfg.Owner
 }
 
-func (q *Queue) serve(s *share) {
+// serve notes that an organisation has got a slot after all others.
+func (q *Queue) serve(org string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.served[s.org] = s.served
+	newest := 0
+	for _, entry := range q.served {
+		newest = max(newest, entry)
+	}
+	q.served[org] = newest + 1
+	return newest + 1
+}
+
+// hear takes over whom other processes have served: the log of the slots that all share
+// has one order for everybody.
+func (q *Queue) hear(runs []launcher.Run, all Holds) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, run := range runs {
+		if hold := all[run.ID]; hold.Slot {
+			q.served[run.Org] = max(q.served[run.Org], hold.Seq)
+		}
+	}
 }
 
 // shares sorts what waits by organisation. holding are the runs that need no further
@@ -212,6 +229,7 @@ func (q *Queue) shares(ctx context.Context, runs []launcher.Run, now time.Time) 
 	if err != nil {
 		return nil, nil, err
 	}
+	q.hear(runs, all)
 	for _, org := range slices.Sorted(maps.Keys(waiting)) {
 		usage, err := q.cfg.Admission.Usage(ctx, org)
 		if err != nil {
@@ -258,7 +276,7 @@ func atWork(own, all Holds) int {
 	return n
 }
 
-func (q *Queue) lastServed(org string) time.Time {
+func (q *Queue) lastServed(org string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.served[org]
