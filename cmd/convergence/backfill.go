@@ -230,7 +230,7 @@ func (a *app) fillDays(ctx context.Context, d *desk, request launcher.Request, d
 func (d *day) fill(ctx context.Context, l *launcher.Launcher, r launcher.Request) {
 	begun := time.Now()
 	defer func() { d.Seconds = time.Since(begun).Seconds() }()
-	ended, err := toEnd(ctx, l, r, func(started launcher.Run) { d.Run = started.ID })
+	ended, err := toEnd(ctx, l, r, func(started launcher.Run, _ bool) { d.Run = started.ID })
 	var coded *launcher.Error
 	switch {
 	case errors.As(err, &coded):

@@ -189,8 +189,11 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 		Now: launcher.Clock, Log: log, Stages: stages{w}, Ended: tell, Watch: func(_ string, e runfolder.Event) { shown.event(e) },
 	})
 	defer l.Close()
-	ended, err := toEnd(ctx, l, request, func(r launcher.Run) {
+	ended, err := toEnd(ctx, l, request, func(r launcher.Run, existing bool) {
 		fmt.Fprintf(a.err, "run %s of %s\n", r.ID, r.PipelineID)
+		if existing {
+			fmt.Fprintln(a.err, "it is at work already, started by another command or a service; waiting for its end")
+		}
 	})
 	if err != nil {
 		return a.explain(err)
@@ -198,20 +201,27 @@ func (a *app) launchHere(ctx context.Context, w *warehouse, catalog *configs.Cat
 	return a.printRun(ended)
 }
 
-// toEnd launches a run and waits for its end; began hears of the run. When the request is
-// answered with the active run of another command and that one is lost, it is launched
-// again, and goes on with what the lost one staged. When ctx ends the run is stopped.
-func toEnd(ctx context.Context, l *launcher.Launcher, r launcher.Request, began func(launcher.Run)) (launcher.Run, error) {
+// toEnd launches a run and waits for its end; began hears of the run, and whether it was
+// there already. When the request is answered with the active run of another command and
+// that one is lost, it is launched again, and goes on with what the lost one staged. When
+// ctx ends the run is stopped, or, if it is another's, left to go on.
+func toEnd(ctx context.Context, l *launcher.Launcher, r launcher.Request, began func(run launcher.Run, existing bool)) (launcher.Run, error) {
 	for {
-		started, existing, err := l.Launch(ctx, r)
+		run, existing, err := l.Launch(ctx, r)
 		if err != nil {
 			return launcher.Run{}, err
 		}
-		began(started)
-		stop := context.AfterFunc(ctx, func() { l.Stop(started.ID) })
-		ended, err := l.Wait(context.WithoutCancel(ctx), r.Org, started.ID)
-		stop()
-		if err != nil || !existing || ended.Code != string(launcher.CodeLost) || ctx.Err() != nil {
+		began(run, existing)
+		if !existing {
+			stop := context.AfterFunc(ctx, func() { l.Stop(run.ID) })
+			defer stop()
+			return l.Wait(context.WithoutCancel(ctx), r.Org, run.ID)
+		}
+		ended, err := l.Wait(ctx, r.Org, run.ID)
+		if err != nil && ctx.Err() != nil {
+			return launcher.Run{}, fmt.Errorf("stopped waiting; run %s goes on without this command", run.ID)
+		}
+		if err != nil || ended.Code != string(launcher.CodeLost) {
 			return ended, err
 		}
 	}

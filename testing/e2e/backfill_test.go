@@ -287,7 +287,7 @@ func TestARunOfAnotherProcessIsCancelled(t *testing.T) {
 
 // TestACommandGoesOnWithTheEqualRunThatWasLost starts a run twice: the second command is
 // answered with the first one's run, and makes its own of what that has staged when the
-// first one is killed.
+// first one is killed. A third one that is interrupted leaves the run alone.
 func TestACommandGoesOnWithTheEqualRunThatWasLost(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t, lab.New(t), "heir", mode("append").document(), &api{pages: 2, rows: 10}, false)
@@ -306,8 +306,18 @@ func TestACommandGoesOnWithTheEqualRunThatWasLost(t *testing.T) {
 	var runs []shownRun
 	v.decode(&runs, "runs")
 	lab.Eventually(t, "the second command is answered with the first one's run", func() bool {
-		return len(runs) == 1 && strings.Contains(said.String(), "run "+runs[0].ID)
+		return len(runs) == 1 && strings.Contains(said.String(), "run "+runs[0].ID) && strings.Contains(said.String(), "waiting for its end")
 	})
+	tired, gaveUp := v.command(v.runDays(1)...), &lab.Buffer{}
+	tired.Stdout, tired.Stderr = gaveUp, gaveUp
+	if err := tired.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, "a third command waits too", func() bool { return strings.Contains(gaveUp.String(), "waiting for its end") })
+	_ = tired.Process.Signal(os.Interrupt)
+	if _ = tired.Wait(); tired.ProcessState.ExitCode() != 1 || !strings.Contains(gaveUp.String(), "run "+runs[0].ID+" goes on without this command") {
+		t.Errorf("interrupted, it ended with %d: %s", tired.ProcessState.ExitCode(), gaveUp)
+	}
 	if err := syscall.Kill(-owner.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
