@@ -7,32 +7,15 @@ import (
 
 // Price is what a model costs, in USD per 1,000 tokens. Numbers keep their digits.
 type Price struct {
-	ModelID         string       `json:"model_id"`
-	Input           json.Number  `json:"input_price_per_1k"`
-	Output          json.Number  `json:"output_price_per_1k"`
-	EffectiveDate   string       `json:"effective_date"`
-	ModelName       *string      `json:"model_name"`
-	CachedInput     *json.Number `json:"cached_input_price_per_1k"`
-	CacheWrite      *json.Number `json:"cache_write_price_per_1k"`
-	BatchInput      *json.Number `json:"x_openai_batch_input_price"`
-	BatchOutput     *json.Number `json:"x_openai_batch_output_price"`
-	ContextWindow   *string      `json:"context_window"`
-	EndDate         *string      `json:"end_date"`
-	IsEnabled       *bool        `json:"is_enabled"`
-	Notes           *string      `json:"notes"`
-	PricingType     *string      `json:"pricing_type"`
-	FreeInput       *int64       `json:"free_tier_input_tokens"`
-	FreeOutput      *int64       `json:"free_tier_output_tokens"`
-	FreeReset       *string      `json:"free_tier_reset_frequency"`
-	Discount        *json.Number `json:"discount_percentage"`
-	DiscountReason  *string      `json:"discount_reason"`
-	VolumeThreshold *int64       `json:"volume_threshold_tokens"`
-	BaseInput       *json.Number `json:"base_input_price_per_1k"`
-	BaseOutput      *json.Number `json:"base_output_price_per_1k"`
-	IsCustom        *bool        `json:"is_custom"`
-	IsEdited        *bool        `json:"is_edited"`
-	Created         *time.Time   `json:"created_at"`
-	Updated         *time.Time   `json:"updated_at"`
+	ModelID       string      `json:"model_id"`
+	Input         json.Number `json:"input_price_per_1k"`
+	Output        json.Number `json:"output_price_per_1k"`
+	EffectiveDate string      `json:"effective_date"`
+	PriceFields
+	IsCustom *bool      `json:"is_custom"`
+	IsEdited *bool      `json:"is_edited"`
+	Created  *time.Time `json:"created_at"`
+	Updated  *time.Time `json:"updated_at"`
 }
 
 // NewPrice is a price of a model that has none.
@@ -44,7 +27,7 @@ type NewPrice struct {
 	PriceFields
 }
 
-// PriceFields are what a price need not say. What is absent is NULL in a new price and
+// PriceFields are what a price need not say; nil is NULL in what is shown. What is absent is NULL in a new price and
 // stays as it is in a change.
 type PriceFields struct {
 	ModelName       *string      `json:"model_name,omitempty"`
@@ -84,32 +67,16 @@ type PriceUpsert struct {
 
 // Subscription is a subscription to a provider.
 type Subscription struct {
-	PlanName       string       `json:"plan_name"`
-	SubscriptionID string       `json:"subscription_id"`
-	Quantity       int64        `json:"quantity"`
-	UnitPrice      json.Number  `json:"unit_price_usd"`
-	EffectiveDate  string       `json:"effective_date"`
-	EndDate        *string      `json:"end_date"`
-	IsEnabled      *bool        `json:"is_enabled"`
-	AuthType       *string      `json:"auth_type"`
-	Notes          *string      `json:"notes"`
-	TierType       *string      `json:"tier_type"`
-	TrialEnd       *string      `json:"trial_end_date"`
-	TrialCredit    *json.Number `json:"trial_credit_usd"`
-	MonthlyTokens  *int64       `json:"monthly_token_limit"`
-	DailyTokens    *int64       `json:"daily_token_limit"`
-	RPM            *int64       `json:"rpm_limit"`
-	TPM            *int64       `json:"tpm_limit"`
-	RPD            *int64       `json:"rpd_limit"`
-	TPD            *int64       `json:"tpd_limit"`
-	Concurrent     *int64       `json:"concurrent_limit"`
-	CommittedSpend *json.Number `json:"committed_spend_usd"`
-	CommitmentTerm *int64       `json:"commitment_term_months"`
-	Discount       *json.Number `json:"discount_percentage"`
-	IsCustom       *bool        `json:"is_custom"`
-	IsEdited       *bool        `json:"is_edited"`
-	Created        *time.Time   `json:"created_at"`
-	Updated        *time.Time   `json:"updated_at"`
+	PlanName       string      `json:"plan_name"`
+	SubscriptionID string      `json:"subscription_id"`
+	Quantity       int64       `json:"quantity"`
+	UnitPrice      json.Number `json:"unit_price_usd"`
+	EffectiveDate  string      `json:"effective_date"`
+	SubscriptionFields
+	IsCustom *bool      `json:"is_custom"`
+	IsEdited *bool      `json:"is_edited"`
+	Created  *time.Time `json:"created_at"`
+	Updated  *time.Time `json:"updated_at"`
 }
 
 // NewSubscription is a plan that there is not yet.
@@ -122,7 +89,7 @@ type NewSubscription struct {
 	SubscriptionFields
 }
 
-// SubscriptionFields are what a plan need not say.
+// SubscriptionFields are what a plan need not say; nil is NULL in what is shown.
 type SubscriptionFields struct {
 	EndDate        *string      `json:"end_date,omitempty"`
 	IsEnabled      *bool        `json:"is_enabled,omitempty"`

@@ -12,6 +12,17 @@ import (
 	"github.com/cloudact/convergence/launcher/queue"
 )
 
+// newBusyDesk is a desk with one pipeline whose organisation may run it often.
+func newBusyDesk(t *testing.T, now time.Time, cron string) *desk {
+	d := newDesk(t, now)
+	d.accounts["acme"] = account(100, 100, 100)
+	d.valid["acme/openai"] = true
+	often := usage
+	often.Cron = cron
+	d.schedule(often)
+	return d
+}
+
 // TestRow54AClockThatJumpsLosesNoSlotAndDoublesNone is row 54 of the fault matrix for
 // schedules: the wall clock of a host jumps by an hour, and back.
 func TestRow54AClockThatJumpsLosesNoSlotAndDoublesNone(t *testing.T) {
@@ -19,12 +30,7 @@ func TestRow54AClockThatJumpsLosesNoSlotAndDoublesNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin := at("2026-06-01 00:10")
-				d := newDesk(t, begin)
-				d.accounts["acme"] = account(100, 100, 100)
-				d.valid["acme/openai"] = true
-				halfHourly := usage
-				halfHourly.Cron = "*/30 * * * *"
-				d.schedule(halfHourly)
+				d := newBusyDesk(t, begin, "*/30 * * * *")
 				for minutes := 0; minutes <= 8*60; minutes += 10 {
 					d.now = begin.Add(time.Duration(minutes) * time.Minute)
 					if minutes >= 2*60 && minutes < 5*60 {
@@ -57,12 +63,7 @@ func TestRow54AClockThatJumpsLosesNoSlotAndDoublesNone(t *testing.T) {
 func TestRow54TwoHostsWhoseClocksDifferMakeOneRunASlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := at("2026-06-01 00:10")
-		d := newDesk(t, begin)
-		d.accounts["acme"] = account(100, 100, 100)
-		d.valid["acme/openai"] = true
-		hourly := usage
-		hourly.Cron = "0 * * * *"
-		d.schedule(hourly)
+		d := newBusyDesk(t, begin, "0 * * * *")
 		for minutes := 0; minutes <= 6*60; minutes += 10 {
 			before := maps.Clone(d.pipelines) // what a host has read just before the other one fired
 			for _, off := range []time.Duration{time.Hour, -time.Hour, 0} {

@@ -98,15 +98,8 @@ func TestAJobOutlivesItsService(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.seed(2, "acme")
-	data := w.fresh()
-	s := w.serve(data)
-	w.provider.Hold(0)
-	started, err := s.as("acme").Run(t.Context(), "acme", rows, day(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	date := firstDay.String()
-	lab.Eventually(t, "the job works", func() bool { return w.provider.times(date) > 0 })
+	data, date := w.fresh(), firstDay.String()
+	s, started := w.working(data)
 	job := jobOf(t, data, started.ID)
 	s.Kill()
 	<-s.Ended

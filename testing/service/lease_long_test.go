@@ -23,15 +23,8 @@ func TestAServiceThatSleptPastItsLeasePublishesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.seed(20, "acme")
-	first := w.fresh()
-	s := w.serve(first)
-	w.provider.Hold(0)
-	started, err := s.as("acme").Run(t.Context(), "acme", rows, day(0))
-	if err != nil {
-		t.Fatal(err)
-	}
 	date := firstDay.String()
-	lab.Eventually(t, "the job works", func() bool { return w.provider.times(date) == 1 })
+	s, started := w.working(w.fresh())
 	if err := s.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

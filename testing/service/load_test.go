@@ -20,10 +20,11 @@ import (
 
 // load is a crowd of runs, posted at once.
 type load struct {
-	orgs, each  int // organisations, and runs of each
-	concurrent  int // runs of an organisation at once
-	global      int // of all
-	services    int // processes on the same warehouse
+	orgs, each  int    // organisations, and runs of each
+	concurrent  int    // runs of an organisation at once
+	global      int    // of all
+	services    int    // processes on the same warehouse
+	others      string // program of all services but the first; "" = the same
 	impartially float64
 }
 
@@ -160,8 +161,12 @@ func (l load) test(t *testing.T) {
 	w := newWorld(t)
 	w.seed(l.concurrent, l.names()...)
 	var services []*service
-	for range l.services {
-		services = append(services, w.serve(w.fresh(), fmt.Sprintf("PIPELINE_GLOBAL_CONCURRENT_LIMIT=%d", l.global)))
+	for i := range l.services {
+		program := lab.Binary
+		if i > 0 && l.others != "" {
+			program = l.others
+		}
+		services = append(services, w.serveAs(program, w.fresh(), fmt.Sprintf("PIPELINE_GLOBAL_CONCURRENT_LIMIT=%d", l.global)))
 	}
 	w.provider.Hold(0)
 	var wg sync.WaitGroup

@@ -180,7 +180,13 @@ func (w *world) fresh() string {
 // listens.
 func (w *world) serve(data string, environ ...string) *service {
 	w.T.Helper()
-	cmd := exec.Command(lab.Binary, "serve", "--addr", "127.0.0.1:0", "--data-dir", data)
+	return w.serveAs(lab.Binary, data, environ...)
+}
+
+// serveAs is serve of another program.
+func (w *world) serveAs(program, data string, environ ...string) *service {
+	w.T.Helper()
+	cmd := exec.Command(program, "serve", "--addr", "127.0.0.1:0", "--data-dir", data)
 	cmd.Dir = w.Dir
 	cmd.Env = slices.Concat(lab.Environ(w.Dir), []string{
 		"LOG_LEVEL=INFO", "RATE_LIMIT_ENABLED=false",
@@ -188,6 +194,20 @@ func (w *world) serve(data string, environ ...string) *service {
 		"CA_ROOT_API_KEY=" + rootKey, "SCHEDULER_ENABLED=true",
 	}, environ)
 	return &service{Service: lab.Serve(w.T, cmd), w: w}
+}
+
+// working starts the service and a run of acme's, whose job waits for the provider when it
+// returns.
+func (w *world) working(data string) (*service, client.Started) {
+	w.T.Helper()
+	s := w.serve(data)
+	w.provider.Hold(0)
+	started, err := s.as("acme").Run(context.Background(), "acme", rows, day(0))
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	lab.Eventually(w.T, "the job works", func() bool { return w.provider.times(firstDay.String()) == 1 })
+	return s, started
 }
 
 // as returns a client of an organisation; "root" is the platform.
