@@ -55,12 +55,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// jobBinary builds the binary of the template once.
+// jobBinary builds the binary of the template once, unless E2E_JOB_BINARY names one.
 func jobBinary(t *testing.T) string {
 	t.Helper()
 	built.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "convergence-job-"); built.err == nil { //nolint:usetesting // it outlives the test that needs it first
-			built.path, built.err = dataflowsim.BuildLauncher(built.dir)
+			built.path, built.err = dataflowsim.BuildLauncher(built.dir, os.Getenv("E2E_JOB_BINARY"))
 		}
 	})
 	if built.err != nil {

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"os"
 	"sync"
 	"testing"
 
@@ -10,5 +11,7 @@ import (
 
 func TestMain(m *testing.M) { lab.Main(m) }
 
-// jobBinary is the binary of the Flex Template, built once.
-var jobBinary = sync.OnceValues(func() (string, error) { return dataflowsim.BuildLauncher(lab.Shared) })
+// jobBinary is the binary of the Flex Template, built once unless E2E_JOB_BINARY names one.
+var jobBinary = sync.OnceValues(func() (string, error) {
+	return dataflowsim.BuildLauncher(lab.Shared, os.Getenv("E2E_JOB_BINARY"))
+})
