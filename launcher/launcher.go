@@ -166,6 +166,8 @@ type Config struct {
 	Service bool
 	// Enqueue, if set, is told of runs that are due, instead of starting them here.
 	Enqueue func(Run)
+	// Storage, if set, says why runs cannot keep files now: none is started then.
+	Storage func() error
 	// Trace, if set, names the trace of the request that a context belongs to; the job of
 	// the run that it asks for continues it.
 	Trace func(context.Context) string

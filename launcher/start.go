@@ -47,6 +47,11 @@ func (l *Launcher) begin(ctx context.Context, org, id string) (*follower, error)
 	if l.isClosed() {
 		return nil, errClosing
 	}
+	if l.cfg.Storage != nil {
+		if err := l.cfg.Storage(); err != nil {
+			return nil, fmt.Errorf("run %s is not started: %w", id, err)
+		}
+	}
 	l.beat()
 	for {
 		run, err := l.read(ctx, org, id)

@@ -44,7 +44,7 @@ func checkProduction(env wiring.Environment) error {
 // writable finds out whether runs can keep files in the data directory: its disk may be
 // full, or gone.
 func writable(dir string) error {
-	const probed = 4096 // bytes: a file system that is full may still take an empty file
+	const probed = 64 << 10 // bytes: what a run writes before its job starts, with some room
 	runs := filepath.Join(dir, "runs")
 	if err := os.MkdirAll(runs, 0o700); err != nil {
 		return fmt.Errorf("make the folder of runs: %w", err)

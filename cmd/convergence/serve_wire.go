@@ -70,6 +70,7 @@ func (a *app) assemble(w *warehouse, s *store.Store, catalog *configs.Catalog, j
 		Dir:    a.dataDir, Env: w.env.Suffix(), Project: w.env.Project, Location: w.env.Location, Engine: w.env.Runner,
 		Owner: self, Service: true, Retries: serviceRetries, Now: launcher.Clock, Log: log, Ended: p.ended,
 		Enqueue: func(r launcher.Run) { p.queue.Enqueue(r) }, Trace: traceOf,
+		Storage: func() error { return writable(a.dataDir) },
 	})
 	p.queue = p.newQueue(self.String(), p.once)
 	return p, nil
@@ -106,7 +107,7 @@ func (p *parts) close() {
 func (p *parts) config() api.Config {
 	env := p.w.env
 	cfg := p.app.httpConfig(env, p.log)
-	cfg.Storage = func() error { return writable(p.w.env.DataDir) }
+	cfg.Storage = func() error { return writable(p.app.dataDir) }
 	cfg.Keys, cfg.Ready, cfg.Stopping = store.NewKeys(p.store), p.store.Ping, p.stopping.Load
 	if env.Service.Metrics {
 		cfg.Metrics = p.metrics

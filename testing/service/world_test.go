@@ -186,6 +186,11 @@ func (w *world) serve(data string, environ ...string) *service {
 // serveAs is serve of another program.
 func (w *world) serveAs(program, data string, environ ...string) *service {
 	w.T.Helper()
+	return &service{Service: lab.Serve(w.T, w.command(program, data, environ...)), w: w}
+}
+
+// command is the service's, as a deployment has it.
+func (w *world) command(program, data string, environ ...string) *exec.Cmd {
 	cmd := exec.Command(program, "serve", "--addr", "127.0.0.1:0", "--data-dir", data)
 	cmd.Dir = w.Dir
 	cmd.Env = slices.Concat(lab.Environ(w.Dir), []string{
@@ -193,7 +198,7 @@ func (w *world) serveAs(program, data string, environ ...string) *service {
 		"CONVERGENCE_BIGQUERY_ENDPOINT=" + w.endpoint, "CONVERGENCE_KMS_ENDPOINT=" + w.KMS, "CONVERGENCE_CONFIGS_DIR=" + w.configs,
 		"CA_ROOT_API_KEY=" + rootKey, "SCHEDULER_ENABLED=true",
 	}, environ)
-	return &service{Service: lab.Serve(w.T, cmd), w: w}
+	return cmd
 }
 
 // working starts the service and a run of acme's, whose job waits for the provider when it
