@@ -44,6 +44,9 @@ func (f *follower) stoppedResult() runfolder.Result {
 func (f *follower) finish(ctx context.Context, result runfolder.Result) {
 	if f.left() && result.State != runfolder.Completed && result.State != runfolder.Failed {
 		f.l.cfg.Log.Info("a job is left to the next launcher", "run", f.base.ID, "org", f.base.Org)
+		if f.l.keeper.Doubtful() { // it may have slept, and another may have ended the run
+			f.projectAnew(ctx)
+		}
 		f.setErr(&Elsewhere{Run: f.base.ID})
 		return
 	}
@@ -54,12 +57,7 @@ func (f *follower) finish(ctx context.Context, result runfolder.Result) {
 	}
 	if f.reason() == superseded {
 		log.Warn("the run was taken over by another process")
-		// What this one has projected since may have hidden what the successor did.
-		rctx, cancel := context.WithTimeout(ctx, recordTimeout)
-		defer cancel()
-		if now, err := f.l.read(rctx, f.base.Org, f.base.ID); err == nil {
-			f.l.projector.add(now)
-		}
+		f.projectAnew(ctx)
 		f.setErr(&Elsewhere{Run: f.base.ID})
 		return
 	}
@@ -84,6 +82,16 @@ func (f *follower) finish(ctx context.Context, result runfolder.Result) {
 	// Its own claim is held until the run is settled: it says that somebody is at it.
 	f.releaseSlices(ctx)
 	f.l.settle(ctx, run)
+}
+
+// projectAnew has the run projected as its events are: what this process has projected
+// since it was taken over may have hidden what the successor did.
+func (f *follower) projectAnew(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	if now, err := f.l.read(ctx, f.base.Org, f.base.ID); err == nil {
+		f.l.projector.add(now)
+	}
 }
 
 func (f *follower) setErr(err error) {
