@@ -35,8 +35,14 @@ func (w *world) landed() {
 // its ends to have been recorded once.
 func (w *world) recorded(id string, status client.Status, steps ...string) {
 	w.T.Helper()
+	var got []string
+	defer func() {
+		if w.T.Failed() {
+			w.T.Logf("org_meta_pipeline_runs says %q", got)
+		}
+	}()
 	lab.Eventually(w.T, "the end is projected", func() bool {
-		got := w.Lines(w.T, "SELECT status FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '"+id+"'")
+		got = w.Lines(w.T, "SELECT status FROM organizations.org_meta_pipeline_runs WHERE pipeline_logging_id = '"+id+"'")
 		return len(got) == 1 && got[0] == string(status)
 	})
 	if diff := cmp.Diff([]string{id}, w.Lines(w.T, "SELECT DISTINCT pipeline_logging_id FROM organizations.org_meta_pipeline_runs")); diff != "" {
