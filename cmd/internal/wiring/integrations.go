@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"strings"
@@ -83,7 +84,7 @@ func (e Environment) credentialProvider(p configs.Provider) credentials.Provider
 	for _, v := range endpoints {
 		target := v.Endpoint
 		if strings.HasPrefix(target, "/") {
-			target = strings.TrimRight(p.APIBaseURL, "/") + target
+			target = strings.TrimRight(cmp.Or(p.APIBaseURL, p.Origin), "/") + target
 		}
 		out.Checks = append(out.Checks, credentials.Check{URL: e.address(p, target), KeyPrefix: v.KeyPrefix})
 	}
