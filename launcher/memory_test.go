@@ -245,6 +245,7 @@ type planner struct {
 	hash    string
 	once    bool
 	retries *int
+	scoped  bool // by the parameter region
 	fails   error
 }
 
@@ -255,8 +256,12 @@ func (p planner) Plan(_ context.Context, r launcher.Request, _ string, _ time.Ti
 	if r.Template == "missing" {
 		return nil, &launcher.Error{Code: launcher.CodePipelineNotFound, Message: "there is no pipeline missing"}
 	}
+	scope := ""
+	if p.scoped {
+		scope = r.Params["region"]
+	}
 	return &launcher.Plan{
-		Pipeline: "openai/cost/" + r.Template, File: "p.yml", Text: "steps: []", Params: r.Params, Timeout: p.timeout, Retries: p.retries,
+		Scope: scope, Pipeline: "openai/cost/" + r.Template, File: "p.yml", Text: "steps: []", Params: r.Params, Timeout: p.timeout, Retries: p.retries,
 		Start: civil.Date{Year: 2026, Month: 11, Day: 22}, End: civil.Date{Year: 2026, Month: 11, Day: 22},
 		Steps: []launcher.Step{{ID: "extract", Type: "openai.usage", Table: "t.usage"}, {ID: "price", Type: "openai.cost", Table: "t.cost"}},
 		Units: []launcher.Unit{{ID: "u1", Step: "extract", Hash: cmp.Or(p.hash, "h1"), Once: p.once}, {ID: "u2", Step: "price", Hash: "h2"}},

@@ -100,6 +100,31 @@ func TestRunWaitsForTheHolderOfItsSlicesAndRunsAfterIt(t *testing.T) {
 	}
 }
 
+// TestRunsOfOtherScopesDoNotWait lets a run work whose parameters are of other units: one
+// of the same scope waits for it, one of another does not.
+func TestRunsOfOtherScopesDoNotWait(t *testing.T) {
+	scoped := func(c *launcher.Config) { c.Planner = planner{timeout: patience, scoped: true} }
+	b := newBench(t, childWaits, scoped)
+	other := b.another(childCompletes, scoped)
+	holder := b.launch(with("region", "eu"))
+	b.started()
+	same := with("region", "eu")
+	same.Params["note"] = "another"
+	waiter := other.submit(same)
+	if w, ok := is[*launcher.Waiting](other.Start(t.Context(), "acme", waiter.ID)); !ok || w.For != holder.ID {
+		t.Errorf("a run of the same scope is answered %+v, %t", w, ok)
+	}
+	free := other.submit(with("region", "us"))
+	if err := other.Start(t.Context(), "acme", free.ID); err != nil {
+		t.Errorf("a run of another scope: %v", err)
+	}
+	if r := b.get(free.ID); r.State != launcher.Completed {
+		t.Errorf("a run of another scope is %s, waits for %q", r.State, r.WaitingFor)
+	}
+	b.Stop(holder.ID)
+	b.end(holder.ID)
+}
+
 func TestWaiterTakesTheOutcomeOfItsOwnConfigurationOnly(t *testing.T) {
 	for hash, landed := range map[string]bool{"h1": true, "h9": false} {
 		t.Run(hash, func(t *testing.T) {
