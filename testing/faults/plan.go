@@ -160,8 +160,8 @@ func (r *planned) meets(op string, mutates bool, request *http.Request, body []b
 	return true
 }
 
-// reference is the part of a job that clients make up anew for each attempt.
-var reference = regexp.MustCompile(`"jobId":\s*"[A-Za-z0-9]+"`)
+// reference is the part of a job or a query that clients make up anew for each attempt.
+var reference = regexp.MustCompile(`"jobId":\s*"[A-Za-z0-9]+"|"requestId":\s*"[^"]+"`)
 
 // identity tells calls apart, but not the attempts at one. An upload is known by its job,
 // because its boundary is made up.
