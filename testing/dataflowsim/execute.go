@@ -149,15 +149,43 @@ func (s *Sim) follow(ctx context.Context, j *job, jobs jobpb.JobServiceClient, i
 	s.mu.Lock()
 	fails, text := s.faults.FailIn == Running, s.faults.FailText
 	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	states, err := jobs.GetStateStream(ctx, &jobpb.GetJobStateRequest{JobId: id})
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- end(states, pool) }()
 	ticker := time.NewTicker(metricsEvery)
 	defer ticker.Stop()
 	stopping := j.ctx.Done()
 	for {
-		state, err := jobs.GetState(ctx, &jobpb.GetJobStateRequest{JobId: id})
+		s.measure(ctx, j, jobs, id)
+		if fails && pool.working() {
+			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
+			return errors.New(text)
+		}
+		select {
+		case err := <-ended:
+			s.measure(ctx, j, jobs, id)
+			return err
+		case <-ticker.C:
+		case <-stopping:
+			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
+			return context.Cause(j.ctx)
+		}
+	}
+}
+
+// end reads the states of a prism job up to its last one. It does not ask for the state
+// again and again: that reads what prism writes at the same time.
+func end(states jobpb.JobService_GetStateStreamClient, pool *pool) error {
+	for {
+		state, err := states.Recv()
 		if err != nil {
 			return err
 		}
-		s.measure(ctx, j, jobs, id)
 		switch state.GetState() {
 		case jobpb.JobState_DONE:
 			return nil
@@ -165,16 +193,6 @@ func (s *Sim) follow(ctx context.Context, j *job, jobs jobpb.JobServiceClient, i
 			return errors.New(pool.failure())
 		case jobpb.JobState_CANCELLED:
 			return context.Canceled
-		}
-		if fails && pool.working() {
-			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
-			return errors.New(text)
-		}
-		select {
-		case <-ticker.C:
-		case <-stopping:
-			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
-			return context.Cause(j.ctx)
 		}
 	}
 }

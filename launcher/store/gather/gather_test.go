@@ -117,8 +117,8 @@ func TestACallEndsEarlyOnlyWhenNobodyWaits(t *testing.T) {
 		busy := make(chan struct{})
 		for range 2 {
 			go func() { _, _ = g.Ask(t.Context(), 0); busy <- struct{}{} }()
+			synctest.Wait() // each is a call of its own
 		}
-		synctest.Wait()
 		short, cancel := context.WithTimeout(t.Context(), callTakes+callTakes/2)
 		defer cancel()
 		var wg sync.WaitGroup
