@@ -49,7 +49,10 @@ func TestDoctorNamesWrongSettingsAndNoSecret(t *testing.T) {
 func TestDoctorSaysWhatDoesNotAnswerAndWhatIsOpen(t *testing.T) {
 	dir := t.TempDir()
 	keys := filepath.Join(dir, keysFile)
-	if err := os.WriteFile(keys, []byte("{}"), 0o644); err != nil {
+	if err := os.WriteFile(keys, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(keys, 0o644); err != nil { // whatever the umask of the tests before
 		t.Fatal(err)
 	}
 	code, found, _ := examined(t, dir)
