@@ -171,6 +171,13 @@ func (s *Sim) follow(ctx context.Context, j *job, jobs jobpb.JobServiceClient, i
 			s.measure(ctx, j, jobs, id)
 			return err
 		case <-ticker.C:
+		case err := <-pool.broken:
+			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
+			if j.ctx.Err() != nil {
+				return context.Cause(j.ctx)
+			}
+			pool.report(err.Error())
+			return err
 		case <-stopping:
 			_, _ = jobs.Cancel(ctx, &jobpb.CancelJobRequest{JobId: id})
 			return context.Cause(j.ctx)

@@ -22,6 +22,7 @@ type pool struct {
 	faults  Faults
 	address string
 	server  *grpc.Server
+	broken  chan error // why the job can have no worker
 
 	mu      sync.Mutex
 	bridges map[string]*bridge // those that the runner has stopped, too
@@ -34,14 +35,15 @@ func (s *Sim) newPool(j *job, b built) (*pool, error) {
 		return nil, fmt.Errorf("listen for the runner: %w", err)
 	}
 	s.mu.Lock()
-	p := &pool{sim: s, job: j, built: b, faults: s.faults, address: listener.Addr().String(), server: grpc.NewServer(), bridges: map[string]*bridge{}}
+	p := &pool{sim: s, job: j, built: b, faults: s.faults, address: listener.Addr().String(), server: grpc.NewServer(), broken: make(chan error, 1), bridges: map[string]*bridge{}}
 	s.mu.Unlock()
 	fnpb.RegisterBeamFnExternalWorkerPoolServer(p.server, p)
 	go func() { _ = p.server.Serve(listener) }()
 	return p, nil
 }
 
-// StartWorker implements the pool for the runner.
+// StartWorker implements the pool for the runner. Prism ends its process when the answer
+// has an error, so a worker that does not start ends the job instead.
 func (p *pool) StartWorker(_ context.Context, r *fnpb.StartWorkerRequest) (*fnpb.StartWorkerResponse, error) {
 	b := &bridge{log: p.sim.options.Log, faults: p.faults, report: p.report}
 	b.start = func(id, address string, exited func()) (func(), error) {
@@ -49,8 +51,11 @@ func (p *pool) StartWorker(_ context.Context, r *fnpb.StartWorkerRequest) (*fnpb
 	}
 	b, err := newBridge(p.sim.ctx, r.GetControlEndpoint().GetUrl(), r.GetWorkerId(), b)
 	if err != nil {
-		p.report(err.Error())
-		return &fnpb.StartWorkerResponse{Error: err.Error()}, nil
+		select {
+		case p.broken <- err:
+		default:
+		}
+		return &fnpb.StartWorkerResponse{}, nil
 	}
 	p.mu.Lock()
 	p.bridges[r.GetWorkerId()] = b

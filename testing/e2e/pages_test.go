@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cloudact/convergence/testing/lab"
 )
 
 // api is a provider with a cursor, which counts how often each page is asked for. Each day
@@ -112,6 +114,19 @@ func (a *api) pagesAsked() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.asked.pages()
+}
+
+// settled is pagesAsked once no request is on its way any more: one that a process sent
+// before it was stopped arrives after it.
+func (a *api) settled() int {
+	n := a.pagesAsked()
+	for quiet := 0; quiet < 20; quiet++ {
+		time.Sleep(lab.Glance)
+		if now := a.pagesAsked(); now != n {
+			n, quiet = now, 0
+		}
+	}
+	return n
 }
 
 // mend makes every record one that lands.

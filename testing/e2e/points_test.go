@@ -240,7 +240,7 @@ func TestASuccessorWaitsForAStoppedOwner(t *testing.T) {
 				v.start(owner)
 				<-stopped
 				v.plan.Set()
-				asked := v.api.pagesAsked()
+				asked := v.api.settled()
 				next, later := v.command(v.runDays(m.days+1)...), &lab.Buffer{}
 				next.Stdout, next.Stderr = later, later
 				if err := next.Start(); err != nil {

@@ -15,7 +15,7 @@ import (
 
 const (
 	// Patience bounds every wait for a process; it is long because machines are busy.
-	Patience = 2 * time.Minute
+	Patience = 4 * time.Minute
 	// Glance is the pause between two looks at one.
 	Glance = 25 * time.Millisecond
 )
