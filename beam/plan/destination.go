@@ -84,6 +84,16 @@ func (s *stepBuilder) destination() {
 	}
 	s.file(&s.out.Destination, path)
 	s.delivery(d, path)
+	s.project(path)
+}
+
+// project warns of a table that its author wants elsewhere than rows land.
+func (s *stepBuilder) project(path string) {
+	n := configs.Member(s.at("destination"), "bq_project_id")
+	if n == nil || n.Value == "" || strings.Trim(n.Value, "{} ") == "project" {
+		return
+	}
+	s.remark(configs.SeverityWarning, n, path+".bq_project_id", "is not used: tables are in the project of the deployment; write {project} or leave it out")
 }
 
 // told returns the node of a key of the destination, or the destination.

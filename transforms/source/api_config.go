@@ -93,6 +93,9 @@ func (c APIConfig) Validate() error {
 			return &registry.FieldError{Path: "headers." + name, Message: "credentials do not belong in a document: use auth"}
 		}
 	}
+	if _, found := c.Transform.AddFields[columnRaw]; found && !c.Transform.Flatten {
+		return &registry.FieldError{Path: "transform.add_fields." + columnRaw, Message: "would replace the provider's text; choose another name"}
+	}
 	if err := c.Auth.validate(); err != nil {
 		return err
 	}
